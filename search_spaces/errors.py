@@ -1,0 +1,20 @@
+"""What a user can get wrong, said in one sentence: the rule, what we got, and the valid choices."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ConfigurationError(ValueError):
+    """A user's mistake in a name, a value or a file. The command line prints it and exits with 2."""
+
+
+class DataError(ConfigurationError):
+    """Data that cannot be found, read or trained on. The command line prints it and exits with 5."""
+
+
+def unknown_name(kind: str, got: object, choices: Iterable[str]) -> ConfigurationError:
+    """The error for a name that is not one of ``choices``, with the nearest one if there is one near."""
+    names = list(choices)
+    near = difflib.get_close_matches(str(got), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ConfigurationError(f"{kind} must be one of {', '.join(names)}, but got {got!r}.{hint}")

@@ -1,0 +1,244 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search_spaces.catalog import lever as catalog_lever
+from search_spaces.errors import ConfigurationError
+from search_spaces.files import load_space, save_space
+from search_spaces.lever import Family
+from search_spaces.presets import PRESETS, preset
+from search_spaces.space import Condition, Role, Space
+from tests.strategies import spaces
+
+
+def load(folder: Path, text: str) -> Space:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_space(path)
+
+
+def faults_of(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigurationError, match=r"mine\.yaml must describe a space, but:") as caught:
+        load(folder, text)
+    return str(caught.value).splitlines()[1:]
+
+
+@given(spaces())
+@settings(deadline=None)
+def test_any_space_round_trips(tmp_path_factory: pytest.TempPathFactory, space: Space) -> None:
+    """A saved space is loaded as it was, with every word that YAML might take for something else."""
+    path = tmp_path_factory.getbasetemp() / "round-trip.yaml"
+    save_space(space, path)
+    loaded = load_space(path)
+    assert loaded == space
+    assert loaded.fingerprint() == space.fingerprint()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_round_trip_and_read_well(name: str, tmp_path: Path) -> None:
+    """A preset's file says of a catalog lever only what differs."""
+    path = tmp_path / "sub" / f"{name}.yaml"
+    save_space(preset(name), path)
+    assert load_space(str(path)) == preset(name)
+    assert load_space(name) is preset(name)
+    text = path.read_text(encoding="utf-8")
+    assert "weight_decay: null" in text
+    assert "type:" not in text
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_the_friendly_form(tmp_path: Path) -> None:
+    """Short forms, numbers as people write them, conditions, roles, fixed keys and levers of one's own."""
+    space = load(
+        tmp_path,
+        """
+        description: all the forms
+        levers:
+          learning_rate: {low: 1e-3, high: 1}
+          optimizer: [sgd, adamw]
+          one_minus_momentum: {when: {optimizer: sgd}}
+          dropout:
+          width: {type: int, low: 16, high: 64, step: 16}
+          heads: {type: categorical, choices: [2, 4]}
+          gain: {type: float, low: .5, high: 2e0, log: true, when: {optimizer: [sgd, adamw]}, default: 1}
+          layers: {type: int, low: 010, high: 12, key: n_layers, family: batching, structural: true}
+        fixed: {batch_size: 128, class_weights: off, warmup_fraction: 5e-2}
+        roles: {dropout: nuisance}
+        """,
+    )
+    assert space.name == "mine"
+    assert space["learning_rate"].distribution == FloatDistribution(1e-3, 1, log=True)
+    assert space["optimizer"].distribution == CategoricalDistribution(("sgd", "adamw"))
+    assert space["dropout"] == preset("mlp")["dropout"].within(high=0.6)
+    assert space["width"].distribution == IntDistribution(16, 64, step=16)
+    assert space["width"].family is Family.ARCHITECTURE
+    assert space["width"].structural
+    assert (space["heads"].default, space["heads"].family, space["heads"].key) == (
+        2,
+        Family.ARCHITECTURE,
+        "heads",
+    )
+    assert space["gain"].default == 1
+    layers = space["layers"]
+    assert (layers.default, layers.key, layers.family, layers.structural) == (
+        10,
+        "n_layers",
+        Family.BATCHING,
+        True,
+    )
+    assert space.conditions["one_minus_momentum"] == Condition(key="optimizer", values=("sgd",))
+    assert space.conditions["gain"].values == ("sgd", "adamw")
+    assert space.fixed == {"batch_size": 128, "class_weights": "off", "warmup_fraction": 0.05}
+    assert space.roles["dropout"] is Role.NUISANCE
+
+
+def test_a_type_begins_anew(tmp_path: Path) -> None:
+    """With `type`, nothing of the catalog's range is kept: neither its log nor a bound."""
+    space = load(tmp_path, "levers: {learning_rate: {type: float, low: 0, high: 2}}")
+    assert space["learning_rate"].distribution == FloatDistribution(0, 2)
+    [fault] = faults_of(tmp_path, "levers: {learning_rate: {type: float, low: 0.1}}")
+    assert fault.endswith("must have low and high, but high is missing")
+
+
+def test_all_faults_of_a_file_at_once(tmp_path: Path) -> None:
+    """Each fault of a file is a line of one error, and none of them follows from another."""
+    faults = faults_of(
+        tmp_path,
+        """
+        nme: x
+        description: 3
+        levers:
+          learning_rate: {low: high, hihg: 1}
+          depth: 3
+          dropout: {low: 0.9, when: {learning_rate: 1}}
+          optimizer: {low: 1}
+          widht: {type: int, low: 1}
+          fooo:
+          batch_size: {when: {schedule: cosine}}
+          schedule:
+          clip_norm: {when: sgd}
+        roles: {depth: nuisance, optimizer: nuisanse}
+        fixed: {x: [1]}
+        """,
+    )
+    expected = [
+        "a field of a space file must be one of name, description, levers, fixed, roles, but got 'nme'. Did",
+        "a field of learning_rate must be one of type, low,",
+        "learning_rate: low must be a number, but got 'high'",
+        "depth must be empty, a list of choices or a mapping, but got 3 (to hold",
+        "dropout: `low <= high` must hold",
+        "optimizer: a lever of type categorical must have choices, but low does not belong to it",
+        "widht: a lever of type int must have low and high, but high is missing",
+        "fooo: a lever without `type` (float, int, categorical) must be one of learning_rate,",
+        "clip_norm: when must be one key with its values, but got 'sgd'",
+        "the role of optimizer must be one of scientific, nuisance, fixed, but got 'nuisanse'. Did",
+        "description must be text, but got 3",
+        "schedule must come before batch_size, which exists only where schedule is cosine",
+        "the fixed value of x must be a word, a finite number, true or false, but got [1]",
+    ]
+    assert [fault[2 : 2 + len(start)] for fault, start in zip(faults, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        (
+            "{type: number, low: 1, high: 2}",
+            "own: type must be one of float, int, categorical, but got 'number'",
+        ),
+        ("{type: float, low: 1, high: .inf}", "own: high must be a number, but got '.inf'"),
+        ("{type: float, low: 1, high: 2, log: yes}", "own: log must be true or false, but got 'yes'"),
+        ("{type: int, low: 1, high: 2, step: big}", "own: step must be a number or empty, but got 'big'"),
+        (
+            "{type: categorical, choices: []}",
+            "own: choices must be a list of words, numbers, true or false, but",
+        ),
+        (
+            "{type: int, low: 1, high: 2, default: [1]}",
+            "own: default must be a word, a number, true or false, but",
+        ),
+        ("{type: int, low: 1, high: 2, family: bath}", "own: family must be one of optimization, batching,"),
+        (
+            "{type: int, low: 1, high: 2, scale: log}",
+            "own: scale must be one of identity, one_minus, but got 'log'",
+        ),
+        ("{type: int, low: 1, high: 2, key: 3}", "own: key must be text, but got 3"),
+        (
+            "{type: int, low: 1, high: 4, step: 2}",
+            "own: `step` must divide `high - low`, but got low=1, high=4",
+        ),
+        ("{type: categorical, choices: [1, 1.0]}", "own: The lever 'own' cannot be: its choices must differ"),
+        (
+            "{type: int, low: 1, high: 2, when: {depth: []}}",
+            "own: A condition must have a key and at least one",
+        ),
+        (
+            "{type: int, low: 1, high: 2, choices: [1]}",
+            "own: a lever of type int must have low and high, but choices",
+        ),
+    ],
+)
+def test_faults_of_a_lever(spec: str, fault: str, tmp_path: Path) -> None:
+    """Each field of a lever says what it must be."""
+    [told] = faults_of(tmp_path, f"levers:\n  depth:\n  own: {spec}\n")
+    assert told.startswith(f"- {fault}")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "- a space file must be a mapping, but got None"),
+        ("- a\n- b", "- a space file must be a mapping, but got ['a', 'b']"),
+        ("name: x", "- levers must be a mapping, but got None"),
+        ("levers: {}\nfixed: 3", "- fixed must be a mapping, but got 3"),
+    ],
+)
+def test_a_file_of_another_shape(text: str, fault: str, tmp_path: Path) -> None:
+    """A file that is no mapping is told so."""
+    assert fault in faults_of(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("levers: [1", "while parsing"),
+        ("levers: {depth: , depth: [1]}", "the key 'depth' is there twice .*line 1"),
+    ],
+)
+def test_a_file_that_is_no_yaml(text: str, problem: str, tmp_path: Path) -> None:
+    """Broken YAML, and a key that is there twice, are told in one line with the place."""
+    with pytest.raises(
+        ConfigurationError, match=rf"must be YAML, but .*mine\.yaml is not: {problem}"
+    ) as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_is_neither_preset_nor_file() -> None:
+    """A typing error in a preset's name is answered with the name that was meant."""
+    with pytest.raises(
+        ConfigurationError, match=r"A space must be one of quick, mlp, .* Did you mean 'quick'"
+    ):
+        load_space("quik")
+
+
+def test_equal_choices_keep_their_types(tmp_path: Path) -> None:
+    """Choices that equal the catalog's but are whole numbers are written, so that the fingerprint stays."""
+    clip_norm = catalog_lever("clip_norm").among([0, 0.5, 1, 5])
+    assert clip_norm == catalog_lever("clip_norm")
+    space = Space(name="whole", levers=(clip_norm,))
+    save_space(space, tmp_path / "whole.yaml")
+    assert load_space(tmp_path / "whole.yaml").fingerprint() == space.fingerprint()
+
+
+def test_saving_replaces_whole_files(tmp_path: Path) -> None:
+    """A second save replaces the first, and leaves nothing else behind."""
+    path = tmp_path / "mine.yaml"
+    save_space(preset("mlp"), path)
+    changed = replace(preset("quick"), roles={"dropout": Role.NUISANCE})
+    save_space(changed, path)
+    assert load_space(path) == changed
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.yaml"]
