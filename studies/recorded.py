@@ -1,0 +1,267 @@
+"""A study with everything that is recorded of it: open it, create or join it, list and delete studies by name."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from search_spaces.errors import ConfigurationError, unknown_name
+from search_spaces.lever import Lever
+from search_spaces.space import Space
+from studies import tables
+from studies.encoding import to_json
+from studies.leases import REPLACES
+from studies.paths import StudyPaths
+from studies.records import Outcome, StudyPlan, StudyRecord, Telemetry, TrialError, TrialRecord
+from studies.storage import open_storage, resolve_url, shown_url
+from studies.telemetry import TelemetryTables
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedStudy:
+    """An Optuna study, its plan, and its telemetry. ``plan`` is None for a study that symptune did not make."""
+
+    name: str
+    url: str
+    storage: RDBStorage
+    study: optuna.Study
+    plan: StudyPlan | None
+
+    @property
+    def study_id(self) -> int:
+        return int(self.study._study_id)  # noqa: SLF001 - Optuna offers no public way to a study's id
+
+    @property
+    def paths(self) -> StudyPaths:
+        return StudyPaths.of(self.name, self.url)
+
+    @property
+    def telemetry(self) -> TelemetryTables:
+        return TelemetryTables(self.storage, self.study_id)
+
+    def record(self, *, telemetry: bool = True, steps: bool = False) -> StudyRecord:
+        """Everything that is known of the study now.
+
+        Args:
+            telemetry: whether to read the epoch cadence too; a progress bar does without.
+            steps: whether to read the step cadence too, which is large.
+        """
+        trials = self.study.get_trials(deepcopy=False)
+        readings: Mapping[int, Telemetry] = {}
+        if telemetry and tables.has_tables(self.storage.engine):
+            readings = self.telemetry.read(steps=steps)
+        levers = {} if self.plan is None else {lever.name: lever for lever in Space.from_json(self.plan.space)}
+        replaced = {trial.user_attrs[REPLACES] for trial in trials if REPLACES in trial.user_attrs}
+        return StudyRecord(
+            name=self.name,
+            direction=self.study.direction.name.lower(),
+            metric="value" if self.plan is None else self.plan.metric,
+            plan=self.plan,
+            storage=shown_url(self.url),
+            trials=tuple(
+                _trial_record(
+                    trial,
+                    readings.get(trial._trial_id),  # noqa: SLF001
+                    self.plan,
+                    levers,
+                    is_replaced=trial.number in replaced,
+                )
+                for trial in trials
+            ),
+        )
+
+    def n_trials_wanted(self) -> int | None:
+        """The total that was asked for last; None when none was recorded."""
+        table = tables.studies
+        with self.storage.engine.connect() as connection:
+            query = sa.select(table.c.n_trials_wanted).where(table.c.study_id == self.study_id)
+            return connection.scalar(query)
+
+    def want_trials(self, n_trials: int) -> None:
+        """Record the total, for `tuner resume`."""
+        table = tables.studies
+        query = sa.update(table).where(table.c.study_id == self.study_id).values(n_trials_wanted=n_trials)
+        with self.storage.engine.begin() as connection:
+            connection.execute(query)
+
+
+def create_study(name: str, plan: StudyPlan, url: str | None = None) -> RecordedStudy:
+    """Create the study, or join it if it was planned the same way. Created once, even when many start together.
+
+    Raises:
+        ConfigurationError: when a study of that name exists with another plan; nothing is written then.
+    """
+    resolved = resolve_url(url)
+    storage = open_storage(resolved, writable=True)
+    existing = _study_id(storage, name)
+    if existing is not None:
+        _check_joinable(storage, existing, name, plan)
+    else:
+        existing = _create(storage, name, plan)
+        _check_joinable(storage, existing, name, plan)  # another node may have created it meanwhile
+    study = optuna.load_study(study_name=name, storage=storage)
+    return RecordedStudy(name=name, url=resolved, storage=storage, study=study, plan=_read_plan(storage, existing, name))
+
+
+def open_study(name: str, storage: str | None = None, *, writable: bool = False) -> RecordedStudy:
+    """The study of that name.
+
+    Args:
+        name: as `tuner list` shows it.
+        storage: a database URL; default ``TUNER_STORAGE``, else ``sqlite:///runs/tuner.db``.
+        writable: whether the caller will add trials, notes or artifacts.
+
+    Raises:
+        ConfigurationError: when the database or the study is not there.
+    """
+    resolved = resolve_url(storage)
+    opened = open_storage(resolved, writable=False)
+    study_id = _study_id(opened, name)
+    if study_id is None:
+        names = optuna.get_all_study_names(opened)
+        raise (
+            unknown_name("The study's name", name, names)
+            if names
+            else ConfigurationError(f"{shown_url(resolved)} holds no studies yet; run `tuner search` first.")
+        )
+    n_objectives = len(opened.get_study_directions(study_id))
+    if n_objectives != 1:
+        raise ConfigurationError(f"A study must have one objective, but {name!r} has {n_objectives}.")
+    if writable:
+        opened = open_storage(resolved, writable=True)
+    study = optuna.load_study(study_name=name, storage=opened)
+    return RecordedStudy(name=name, url=resolved, storage=opened, study=study, plan=_read_plan(opened, study_id, name))
+
+
+def list_studies(storage: str | None = None) -> list[RecordedStudy]:
+    """All studies of a database, by name. An absent SQLite file is an error, not an empty list."""
+    opened = open_storage(storage, writable=False)
+    return [open_study(name, storage) for name in sorted(optuna.get_all_study_names(opened))]
+
+
+def delete_study(recorded: RecordedStudy) -> None:
+    """Delete the study, its trials and its telemetry. Files under its folder stay."""
+    writable = open_storage(recorded.url, writable=True)
+    with writable.engine.begin() as connection:
+        tables.forget_study(connection, recorded.study_id)
+    optuna.delete_study(study_name=recorded.name, storage=writable)
+
+
+def _study_id(storage: RDBStorage, name: str) -> int | None:
+    try:
+        return int(storage.get_study_id_from_name(name))
+    except KeyError:
+        return None
+
+
+def _create(storage: RDBStorage, name: str, plan: StudyPlan) -> int:
+    try:
+        study = optuna.create_study(study_name=name, storage=storage, direction=plan.direction)
+    except optuna.exceptions.DuplicatedStudyError:
+        study = optuna.load_study(study_name=name, storage=storage)
+    study_id = int(study._study_id)  # noqa: SLF001
+    with storage.engine.begin() as connection:
+        if _plan_text(connection, study_id, name) is None:
+            tables.forget_study(connection, study_id)  # rows of a deleted study whose id SQLite gave out again
+            _insert_plan(connection, study_id, name, plan)
+    return study_id
+
+
+def _insert_plan(connection: sa.Connection, study_id: int, name: str, plan: StudyPlan) -> None:
+    try:
+        with connection.begin_nested():
+            connection.execute(
+                sa.insert(tables.studies).values(study_id=study_id, study_name=name, plan=to_json(plan))
+            )
+    except sa.exc.IntegrityError:
+        return  # another node was first; the caller compares its plan with ours
+
+
+def _check_joinable(storage: RDBStorage, study_id: int, name: str, plan: StudyPlan) -> None:
+    recorded = _read_plan(storage, study_id, name)
+    if recorded is None:
+        raise ConfigurationError(
+            f"Study {name!r} exists but was not made by symptune, so its task and space are unknown; "
+            f"choose another name with --study."
+        )
+    # What was recorded went through JSON: compare like with like.
+    differences = recorded.differences(_plan_from_json(to_json(plan)))
+    if differences:
+        raise ConfigurationError(
+            f"A study goes on only as it was begun, but for {name!r} {'; '.join(differences)}; "
+            f"use the recorded settings (`tuner resume {name}`) or another --study."
+        )
+
+
+def _read_plan(storage: RDBStorage, study_id: int, name: str) -> StudyPlan | None:
+    if not tables.has_tables(storage.engine):
+        return None
+    with storage.engine.connect() as connection:
+        text = _plan_text(connection, study_id, name)
+    return None if text is None else _plan_from_json(text)
+
+
+def _plan_text(connection: sa.Connection, study_id: int, name: str) -> str | None:
+    table = tables.studies
+    query = sa.select(table.c.plan).where(table.c.study_id == study_id, table.c.study_name == name)
+    return connection.scalar(query)
+
+
+def _plan_from_json(text: str) -> StudyPlan:
+    known = {field.name for field in dataclasses.fields(StudyPlan)}
+    return StudyPlan(**{key: value for key, value in json.loads(text).items() if key in known})
+
+
+def _trial_record(
+    trial: FrozenTrial,
+    telemetry: Telemetry | None,
+    plan: StudyPlan | None,
+    levers: Mapping[str, Lever],
+    *,
+    is_replaced: bool,
+) -> TrialRecord:
+    error = trial.user_attrs.get("error")
+    searched = dict(trial.params)
+    if plan is not None:  # a lost trial may have only some of the parameters
+        known = {name: value for name, value in trial.params.items() if name in levers}
+        searched = {levers[name].key: levers[name].to_config(value) for name, value in known.items()}
+    return TrialRecord(
+        number=trial.number,
+        state=trial.state.name.lower(),
+        outcome=_outcome(trial, is_replaced=is_replaced),
+        value=_value(trial),
+        params=dict(trial.params),
+        distributions=dict(trial.distributions),
+        searched=searched,
+        config=searched if plan is None else {**plan.defaults, **searched, **plan.fixed},
+        intermediate_values=dict(trial.intermediate_values),
+        telemetry=telemetry,
+        error=TrialError(**error) if isinstance(error, dict) else None,
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+        replaces=trial.user_attrs.get(REPLACES),
+    )
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    if trial.user_attrs.get("outcome") == Outcome.DIVERGED or trial.values is None or len(trial.values) != 1:
+        return None
+    return float(trial.values[0])
+
+
+def _outcome(trial: FrozenTrial, *, is_replaced: bool) -> Outcome | None:
+    """As its worker recorded it; else what Optuna's state allows one to conclude."""
+    recorded = trial.user_attrs.get("outcome")
+    outcome = Outcome(recorded) if recorded in set(Outcome) else None
+    if trial.state is TrialState.FAIL:
+        if is_replaced and outcome not in {Outcome.INTERRUPTED, Outcome.OUT_OF_TIME}:
+            return Outcome.LOST  # whatever its worker wrote just before it died
+        return outcome
+    by_state = {TrialState.COMPLETE: Outcome.COMPLETED, TrialState.PRUNED: Outcome.PRUNED}
+    return outcome or by_state.get(trial.state)

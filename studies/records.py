@@ -1,0 +1,339 @@
+"""What a study remembers: outcomes, readings, telemetry, trial and study records. Plain data, no behaviour beyond reading.
+
+The tuner's probes fill these; storage keeps them; diagnosis and reports only ever read them.
+"""
+
+import datetime
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from optuna.distributions import BaseDistribution
+
+NAN = float("nan")
+FloatArray = npt.NDArray[np.float32]
+
+
+class Outcome(StrEnum):
+    """How a training ended."""
+
+    COMPLETED = "completed"
+    STOPPED_EARLY = "stopped_early"
+    DIVERGED = "diverged"
+    PRUNED = "pruned"
+    OUT_OF_TIME = "out_of_time"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    LOST = "lost"
+
+    @property
+    def sentence(self) -> str:
+        """What happened, for a person."""
+        return _OUTCOMES[self][0]
+
+    @property
+    def hint(self) -> str:
+        """What one may do about it; empty where nothing is to be done."""
+        return _OUTCOMES[self][1]
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the outcome says something about the config, and not about the machine it ran on."""
+        return self not in {Outcome.OUT_OF_TIME, Outcome.INTERRUPTED, Outcome.FAILED, Outcome.LOST}
+
+
+_OUTCOMES = {
+    Outcome.COMPLETED: ("It trained for all its epochs.", ""),
+    Outcome.STOPPED_EARLY: ("It stopped when validation had not improved for `patience` epochs.", ""),
+    Outcome.DIVERGED: ("A loss or a parameter became infinite or NaN.", "Lower learning_rate, or warm up."),
+    Outcome.PRUNED: ("The pruner ended it: it did worse than other trials at the same epoch.", ""),
+    Outcome.OUT_OF_TIME: ("The time limit ended it.", "Give --timeout more seconds, or resume."),
+    Outcome.INTERRUPTED: ("A signal ended it.", "Run the same command again; its config is queued."),
+    Outcome.FAILED: ("Its own code raised an exception.", "See the recorded error."),
+    Outcome.LOST: ("The worker that trained it died.", "Its config is queued as a new trial."),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerReadings:
+    """One layer's readings in one epoch. A layer is a module with weights, named as in ``named_modules``."""
+
+    name: str
+    gradient_norm: float = NAN
+    """L2 norm of the layer's gradient (weight and bias), median over the epoch's probed steps."""
+    update_ratio: float = NAN
+    """‖Δw‖ / ‖w‖ of one optimizer step on the layer's weight, median over the epoch's probed steps."""
+    dead_fraction: float = NAN
+    """Share of the units of the ReLU-like activation after this layer whose maximum on the probe batch is <= 0.
+    NaN where no such activation follows."""
+    saturated_fraction: float = NAN
+    """Share of sigmoid or tanh units within 1% of a bound on more than 90% of the probe batch; NaN elsewhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReadings:
+    """The epoch cadence: one row an epoch. Epoch 0 is the untrained network, read in eval mode."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float = NAN
+    validation_loss: float = NAN
+    validation_accuracy: float = NAN
+    calibration_error: float = NAN
+    """Expected calibration error on the validation split: 15 equal-width bins, top-1 confidence, a fraction."""
+    learning_rate: float = NAN
+    """As used by the epoch's last optimizer step."""
+    gradient_norm: float = NAN
+    """Global L2 norm before clipping, mean over the epoch's optimizer steps."""
+    clip_fraction: float = NAN
+    """Share of the epoch's optimizer steps whose gradient was clipped; NaN when clipping is off."""
+    dead_fraction: float = NAN
+    """The worst layer's ``dead_fraction``."""
+    seconds: float = NAN
+    """Wall time of the epoch: training, probes and evaluation."""
+    samples_per_second: float = NAN
+    """Training samples over the wall time of training alone."""
+    layers: tuple[LayerReadings, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReadings:
+    """The step cadence of one epoch: arrays of one entry an optimizer step."""
+
+    epoch: int
+    train_loss: FloatArray
+    learning_rate: FloatArray
+    gradient_norm: FloatArray
+    clipped: npt.NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        lengths = {len(getattr(self, f.name)) for f in fields(self) if f.name != "epoch"}
+        if len(lengths) != 1:
+            raise ValueError(f"All step arrays must have one length, but got {sorted(lengths)}.")
+
+    def __len__(self) -> int:
+        return len(self.train_loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerProbe:
+    """One layer of the untrained network on one batch."""
+
+    name: str
+    gradient_norm: float = NAN
+    weight_norm: float = NAN
+    output_std: float = NAN
+    dead_fraction: float = NAN
+    saturated_fraction: float = NAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepZeroProbe:
+    """One forward and backward pass before any update: what is abnormal here is no fault of the optimizer."""
+
+    train_loss: float
+    expected_loss: float = NAN
+    """ln(number of classes): what an indifferent network pays. NaN for regression."""
+    gradient_norm: float = NAN
+    layers: tuple[LayerProbe, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataProbe:
+    """The data as the network sees it (after input scaling), and how the splits are made up."""
+
+    n_train: int
+    n_validation: int
+    n_test: int
+    input_min: float
+    input_max: float
+    input_mean: float
+    input_std: float
+    n_non_finite: int = 0
+    train_class_counts: tuple[int, ...] = ()
+    """Empty for regression."""
+    validation_class_counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telemetry:
+    """All readings of one trial."""
+
+    epochs: tuple[EpochReadings, ...] = ()
+    steps: tuple[StepReadings, ...] = ()
+    """Empty when only the epoch cadence was loaded."""
+    step_zero: StepZeroProbe | None = None
+    data: DataProbe | None = None
+
+    def series(self, quantity: str) -> npt.NDArray[np.float64]:
+        """The epoch readings of ``quantity``, shape [n_epochs + 1], epoch 0 first."""
+        return np.array([getattr(row, quantity) for row in self.epochs], dtype=np.float64)
+
+    def frame(self) -> pd.DataFrame:
+        """The epoch cadence as a table: one row an epoch, one column a quantity, without the layers."""
+        names = [f.name for f in fields(EpochReadings) if f.name != "layers"]
+        rows = [{name: getattr(row, name) for name in names} for row in self.epochs]
+        return pd.DataFrame(rows, columns=names)
+
+    def step_series(self, quantity: str) -> npt.NDArray[Any]:
+        """The step readings of ``quantity`` over all epochs, shape [n_steps]."""
+        return np.concatenate([getattr(block, quantity) for block in self.steps]) if self.steps else np.empty(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialError:
+    """The exception that ended a trial."""
+
+    type: str
+    message: str
+    where: str = ""
+    """``file:line`` of the innermost frame; two errors of one type and place count as the same."""
+
+    def is_same(self, other: "TrialError | None") -> bool:
+        return other is not None and (self.type, self.where) == (other.type, other.where)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial, as far as it got."""
+
+    number: int
+    state: str
+    """Optuna's state in lower case: complete, pruned, fail, running, waiting."""
+    outcome: Outcome | None
+    """None while it runs or waits, and for trials of a study that was not made by this toolkit and failed."""
+    value: float | None
+    """The objective's value; None where none exists (running, failed, diverged)."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """What the sampler suggested, by lever name."""
+    distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
+    """The Optuna distribution of each of ``params``, as it was for this trial."""
+    searched: Mapping[str, Any] = field(default_factory=dict)
+    """``params`` under their config keys (momentum, not one_minus_momentum); equals ``params`` for a foreign study."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The whole config: ``searched`` over what was fixed over the defaults. Equals ``params`` for a foreign study."""
+    intermediate_values: Mapping[int, float] = field(default_factory=dict)
+    telemetry: Telemetry | None = None
+    error: TrialError | None = None
+    started: datetime.datetime | None = None
+    ended: datetime.datetime | None = None
+    replaces: int | None = None
+    """The number of the lost or interrupted trial whose config this one trains again."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time from start to end; NaN while it runs."""
+        return (self.ended - self.started).total_seconds() if self.started and self.ended else NAN
+
+    @property
+    def is_complete(self) -> bool:
+        return self.state == "complete" and self.value is not None and math.isfinite(self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """What a study was asked to do: all that is needed to resume it, and to refuse to mix it with something else."""
+
+    task: str
+    model: str
+    space: Mapping[str, Any]
+    """The space's JSON form (``Space.to_json``)."""
+    sampler: str
+    pruner: str
+    epochs: int
+    seed: int
+    metric: str
+    direction: str
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """The whole config of a trial before anything is suggested: defaults and ``fixed``. For the reader."""
+    split: Mapping[str, Any] = field(default_factory=dict)
+    """How the data was split, and the sizes of the parts."""
+    data_hash: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of symptune, optuna and torch, for the reader; never compared."""
+
+    def differences(self, other: "StudyPlan") -> list[str]:
+        """One phrase for each part in which ``other`` asks for something else; empty when they agree."""
+        compared = [f.name for f in fields(self) if f.name not in {"versions", "defaults"}]
+        return [
+            f"{name} was {_short(getattr(self, name))} and is now {_short(getattr(other, name))}"
+            for name in compared
+            if getattr(self, name) != getattr(other, name)
+        ]
+
+
+def _short(value: object, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialCounts:
+    """How the trials of a study ended; the five kinds exclude each other."""
+
+    complete: int = 0
+    pruned: int = 0
+    diverged: int = 0
+    failed: int = 0
+    lost: int = 0
+    """Dead workers' and interrupted trials: not counted towards ``--trials``, their configs come back."""
+
+    @property
+    def counted(self) -> int:
+        """What ``--trials`` counts."""
+        return self.complete + self.pruned + self.diverged + self.failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """A whole study. ``plan`` is None for a study that was not made by this toolkit."""
+
+    name: str
+    direction: str
+    trials: tuple[TrialRecord, ...]
+    metric: str = "value"
+    plan: StudyPlan | None = None
+    storage: str = ""
+    """The storage's URL without its password."""
+
+    @property
+    def is_maximized(self) -> bool:
+        return self.direction == "maximize"
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The complete trial with the best finite value, the earliest of equals; None when there is none."""
+        complete = self.complete_trials
+        if not complete:
+            return None
+        sign = -1.0 if self.is_maximized else 1.0
+        return min(complete, key=lambda trial: (sign * float(trial.value or 0.0), trial.number))
+
+    @property
+    def complete_trials(self) -> tuple[TrialRecord, ...]:
+        return tuple(trial for trial in self.trials if trial.is_complete)
+
+    @property
+    def counts(self) -> TrialCounts:
+        n = dict.fromkeys(("complete", "pruned", "diverged", "failed", "lost"), 0)
+        for trial in self.trials:
+            n[_kind(trial)] = n.get(_kind(trial), 0) + 1
+        return TrialCounts(**{kind: n[kind] for kind in ("complete", "pruned", "diverged", "failed", "lost")})
+
+    @property
+    def has_telemetry(self) -> bool:
+        return any(trial.telemetry is not None and trial.telemetry.epochs for trial in self.trials)
+
+
+def _kind(trial: TrialRecord) -> str:
+    if trial.outcome is Outcome.DIVERGED:
+        return "diverged"
+    if trial.state == "fail":
+        return "lost" if trial.outcome in {Outcome.LOST, Outcome.INTERRUPTED, Outcome.OUT_OF_TIME} else "failed"
+    return trial.state

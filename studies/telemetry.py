@@ -1,0 +1,205 @@
+"""The telemetry of trials, kept in the study's own database and read back as records or as pandas tables."""
+
+import dataclasses
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from optuna.storages import RDBStorage
+
+from studies import tables
+from studies.encoding import to_json
+from studies.records import (
+    NAN,
+    DataProbe,
+    EpochReadings,
+    LayerProbe,
+    LayerReadings,
+    StepReadings,
+    StepZeroProbe,
+    Telemetry,
+)
+
+T = TypeVar("T")
+
+_BLOB_VERSION = 1
+_STEP_QUANTITIES = ("train_loss", "learning_rate", "gradient_norm")
+_EPOCH_QUANTITIES = tuple(
+    field.name for field in dataclasses.fields(EpochReadings) if field.name not in {"epoch", "layers"}
+)
+
+
+class TelemetryTables:
+    """The telemetry of one study. Writing the same epoch again replaces it, as a resumed trial does."""
+
+    def __init__(self, storage: RDBStorage, study_id: int) -> None:
+        self._storage = storage  # and not its engine: connections are closed when the storage is let go
+        self._study_id = study_id
+
+    @property
+    def _engine(self) -> sa.Engine:
+        return self._storage.engine
+
+    def save_epoch(self, trial_id: int, readings: EpochReadings, steps: StepReadings | None) -> None:
+        """Keep one epoch of ``trial_id``: the row, and the steps as one blob. One transaction."""
+        row = {name: getattr(readings, name) for name in _EPOCH_QUANTITIES}
+        with self._engine.begin() as connection:
+            self._delete(connection, tables.epochs, trial_id, tables.epochs.c.epoch == readings.epoch)
+            connection.execute(
+                sa.insert(tables.epochs).values(
+                    trial_id=trial_id,
+                    study_id=self._study_id,
+                    epoch=readings.epoch,
+                    layers=to_json(readings.layers),
+                    steps=None if steps is None else pack_steps(steps),
+                    **row,
+                )
+            )
+
+    def save_probes(self, trial_id: int, step_zero: StepZeroProbe | None, data: DataProbe | None) -> None:
+        """Keep what was probed before the first step."""
+        with self._engine.begin() as connection:
+            self._delete(connection, tables.probes, trial_id)
+            connection.execute(
+                sa.insert(tables.probes).values(
+                    trial_id=trial_id,
+                    study_id=self._study_id,
+                    step_zero=None if step_zero is None else to_json(step_zero),
+                    data=None if data is None else to_json(data),
+                )
+            )
+
+    def read(self, *, trial_ids: Sequence[int] | None = None, steps: bool = False) -> Mapping[int, Telemetry]:
+        """The telemetry by trial id: of ``trial_ids``, or of the whole study; the step cadence only on request."""
+        epochs, blocks = self._read_epochs(trial_ids, steps=steps)
+        probes = self._read_probes(trial_ids)
+        return {
+            trial_id: Telemetry(
+                epochs=tuple(epochs.get(trial_id, ())),
+                steps=tuple(blocks.get(trial_id, ())),
+                step_zero=probes.get(trial_id, (None, None))[0],
+                data=probes.get(trial_id, (None, None))[1],
+            )
+            for trial_id in sorted(epochs.keys() | probes.keys())
+        }
+
+    def epochs_frame(self) -> pd.DataFrame:
+        """The epoch cadence of all trials: columns trial_id, epoch and one for each quantity."""
+        rows = [
+            {"trial_id": trial_id, **_without_layers(readings)}
+            for trial_id, telemetry in self.read().items()
+            for readings in telemetry.epochs
+        ]
+        return pd.DataFrame(rows, columns=["trial_id", "epoch", *_EPOCH_QUANTITIES])
+
+    def layers_frame(self) -> pd.DataFrame:
+        """The readings of each layer: columns trial_id, epoch, name and one for each quantity."""
+        names = [field.name for field in dataclasses.fields(LayerReadings)]
+        rows = [
+            {"trial_id": trial_id, "epoch": readings.epoch, **dataclasses.asdict(layer)}
+            for trial_id, telemetry in self.read().items()
+            for readings in telemetry.epochs
+            for layer in readings.layers
+        ]
+        return pd.DataFrame(rows, columns=["trial_id", "epoch", *names])
+
+    def steps_frame(self, trial_id: int) -> pd.DataFrame:
+        """The step cadence of one trial: columns epoch, step (from 1, over all epochs) and one for each quantity."""
+        blocks = self.read(trial_ids=[trial_id], steps=True).get(trial_id, Telemetry()).steps
+        columns = {name: [getattr(block, name) for block in blocks] for name in (*_STEP_QUANTITIES, "clipped")}
+        frame = pd.DataFrame({name: np.concatenate(parts) if parts else [] for name, parts in columns.items()})
+        frame.insert(0, "epoch", [block.epoch for block in blocks for _ in range(len(block))])
+        frame.insert(1, "step", np.arange(1, len(frame) + 1))
+        return frame
+
+    def _delete(self, connection: sa.Connection, table: sa.Table, trial_id: int, *more: Any) -> None:
+        connection.execute(sa.delete(table).where(table.c.trial_id == trial_id, *more))
+
+    def _select(self, table: sa.Table, trial_ids: Sequence[int] | None, columns: Iterable[Any]) -> sa.Select[Any]:
+        query = sa.select(*columns).where(table.c.study_id == self._study_id)
+        return query if trial_ids is None else query.where(table.c.trial_id.in_(trial_ids))
+
+    def _read_epochs(
+        self, trial_ids: Sequence[int] | None, *, steps: bool
+    ) -> tuple[dict[int, list[EpochReadings]], dict[int, list[StepReadings]]]:
+        table = tables.epochs
+        columns = [column for column in table.c if steps or column.name != "steps"]
+        query = self._select(table, trial_ids, columns).order_by(table.c.trial_id, table.c.epoch)
+        epochs: dict[int, list[EpochReadings]] = defaultdict(list)
+        blocks: dict[int, list[StepReadings]] = defaultdict(list)
+        with self._engine.connect() as connection:
+            for row in connection.execute(query).mappings():
+                quantities = {name: _number(row[name]) for name in _EPOCH_QUANTITIES}
+                layers = tuple(_from_json(LayerReadings, layer) for layer in json.loads(row["layers"]))
+                epochs[row["trial_id"]].append(
+                    EpochReadings(epoch=row["epoch"], layers=layers, **quantities)
+                )
+                if steps and row["steps"] is not None:
+                    blocks[row["trial_id"]].append(unpack_steps(row["epoch"], row["steps"]))
+        return epochs, blocks
+
+    def _read_probes(
+        self, trial_ids: Sequence[int] | None
+    ) -> dict[int, tuple[StepZeroProbe | None, DataProbe | None]]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(self._select(tables.probes, trial_ids, tables.probes.c)).mappings().all()
+        return {row["trial_id"]: (_step_zero(row["step_zero"]), _data_probe(row["data"])) for row in rows}
+
+
+def pack_steps(steps: StepReadings) -> bytes:
+    """One epoch's steps as bytes: a version byte, then zlib over three float32 arrays and the clipped bits."""
+    parts = [np.ascontiguousarray(getattr(steps, name), dtype="<f4").tobytes() for name in _STEP_QUANTITIES]
+    body = len(steps).to_bytes(4, "little") + b"".join(parts) + np.packbits(steps.clipped).tobytes()
+    return bytes([_BLOB_VERSION]) + zlib.compress(body, level=1)
+
+
+def unpack_steps(epoch: int, blob: bytes) -> StepReadings:
+    """The inverse of `pack_steps`.
+
+    Raises:
+        ValueError: for a blob that another version wrote.
+    """
+    if blob[0] != _BLOB_VERSION:
+        raise ValueError(f"Step readings must have version {_BLOB_VERSION}, but got version {blob[0]}.")
+    body = zlib.decompress(blob[1:])
+    n = int.from_bytes(body[:4], "little")
+    arrays = {
+        name: np.frombuffer(body, dtype="<f4", count=n, offset=4 + index * 4 * n)
+        for index, name in enumerate(_STEP_QUANTITIES)
+    }
+    bits = np.frombuffer(body, dtype=np.uint8, offset=4 + len(_STEP_QUANTITIES) * 4 * n)
+    return StepReadings(epoch=epoch, clipped=np.unpackbits(bits, count=n).astype(np.bool_), **arrays)
+
+
+def _number(value: float | None) -> float:
+    return NAN if value is None else float(value)  # SQLite keeps NaN as NULL
+
+
+def _from_json(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A record of ``kind``; JSON's null is the NaN that it was."""
+    return kind(**{key: NAN if value is None else value for key, value in values.items()})
+
+
+def _step_zero(text: str | None) -> StepZeroProbe | None:
+    if text is None:
+        return None
+    values = json.loads(text)
+    layers = tuple(_from_json(LayerProbe, layer) for layer in values.pop("layers"))
+    return dataclasses.replace(_from_json(StepZeroProbe, values), layers=layers)
+
+
+def _data_probe(text: str | None) -> DataProbe | None:
+    if text is None:
+        return None
+    values = json.loads(text)
+    counts = {key: tuple(values.pop(key)) for key in ("train_class_counts", "validation_class_counts")}
+    return dataclasses.replace(_from_json(DataProbe, values), **counts)
+
+
+def _without_layers(readings: EpochReadings) -> dict[str, Any]:
+    return {"epoch": readings.epoch} | {name: getattr(readings, name) for name in _EPOCH_QUANTITIES}
