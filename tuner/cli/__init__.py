@@ -1,0 +1,59 @@
+"""The command line: each command is one call. Nothing heavy is imported before a command runs."""
+
+import os
+import sys
+
+import typer
+
+from search_spaces.errors import ConfigurationError, DataError
+from tuner.cli import demonstrating, searching, studying, telling, training, vocabulary
+from tuner.version import __version__
+
+USAGE, TRAINING_FAILED, DATA_FAILED = 2, 1, 5
+
+app = typer.Typer(
+    name="tuner",
+    help="Tune a network, learn what is wrong with its training, and what to change.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _module in (demonstrating, searching, training, telling, studying, vocabulary):
+    _module.add_to(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tuner {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tuner(
+    _version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Tune a network, learn what is wrong with its training, and what to change."""
+
+
+def main() -> None:
+    """Run the command line. A user's mistake is one sentence on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except DataError as error:
+        _fail(error, DATA_FAILED)
+    except ConfigurationError as error:
+        _fail(error, USAGE)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `tuner list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(TRAINING_FAILED)
+    except OSError as error:  # a full disk, a folder that may not be written
+        _fail(error, TRAINING_FAILED)
+
+
+def _fail(error: Exception, code: int) -> None:
+    typer.echo(f"error: {error}", err=True)
+    sys.exit(code)

@@ -1,0 +1,194 @@
+"""``tuner search``, ``tuner resume`` and ``tuner worker``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tuner.cli import options
+from tuner.cli.output import (
+    next_commands,
+    note,
+    print_json,
+    say,
+    set_up_logging,
+    show_best,
+    show_findings,
+    show_trials_line,
+)
+from tuner.cli.progress import showing_progress
+
+if TYPE_CHECKING:
+    from tuner.api import PreparedSearch, Search
+
+NO_TRIAL_COMPLETED, TRAINING_FAILED = 3, 1
+_GRACE_SECONDS = 60.0
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(search)
+    app.command()(resume)
+    app.command()(worker)
+
+
+def search(  # noqa: PLR0913 - one option per concern
+    task: Annotated[str, typer.Option(help="mnist, fashion-mnist, kmnist, cifar10, digits, auto, npz:FILE, module:function.")] = "auto",
+    space: Annotated[str, typer.Option(help="A preset (see `tuner spaces`) or a YAML file.")] = "quick",
+    study: Annotated[str | None, typer.Option(help="The study's name.", show_default="<task>-<space>")] = None,
+    trials: Annotated[int, typer.Option(help="The study's total, over all workers, nodes and resumptions.")] = 50,
+    epochs: Annotated[int, typer.Option(help="Of each training.")] = 10,
+    sampler: Annotated[str, typer.Option(help="tpe, random, grid, qmc, gp, cmaes, nsga2.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="median, percentile, hyperband, asha, patient, none.")] = "median",
+    seed: Annotated[int, typer.Option(help="Of the sampler's stream and of every training.")] = 0,
+    metric: Annotated[str, typer.Option(help="validation_accuracy, validation_loss, train_loss, train_accuracy, calibration_error, seconds.")] = "validation_accuracy",
+    direction: Annotated[str | None, typer.Option(help="maximize or minimize.", show_default="the metric's own")] = None,
+    model: options.Model = None,
+    settings: options.Settings = None,
+    enqueue: Annotated[Path | None, typer.Option(metavar="FILE", help="A config (YAML) to train first: the one you use now.")] = None,
+    workers: options.Workers = None,
+    timeout: options.Timeout = None,
+    storage: options.Storage = None,
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    grace: options.Grace = _GRACE_SECONDS,
+    dry_run: Annotated[bool, typer.Option(help="Check everything, say what would be done, and do nothing.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    log_file: options.LogFile = None,
+) -> None:
+    """Search a space: many trainings, the bad ones pruned, all of it kept in a study.
+
+    The same command again does what is left; several machines may run it at once on one storage.
+    """
+    fixed = options.fixed_keys(settings, model)
+    enqueued = None if enqueue is None else options.read_config_file(enqueue)
+    set_up_logging(quiet=quiet, log_file=log_file)
+    from tuner import api
+
+    asked: dict[str, Any] = {
+        "study": study, "storage": storage, "trials": trials, "epochs": epochs, "sampler": sampler,
+        "pruner": pruner, "seed": seed, "device": device, "metric": metric, "direction": direction,
+        "fixed": fixed, "enqueue": enqueued, "data_dir": data_dir,
+    }  # fmt: skip
+    if dry_run:
+        _show_plan(api.plan_search(space, task, announce=note, **asked), trials=trials, as_json=as_json)
+        return
+    prepared = api.prepare_search(space, task, announce=lambda line: note(line, quiet=quiet), **asked)
+    _run(prepared, workers=workers, timeout=timeout, grace=grace, quiet=quiet, as_json=as_json)
+
+
+def resume(  # noqa: PLR0913
+    study: options.StudyArgument,
+    trials: Annotated[int | None, typer.Option(help="The study's total.", show_default="as asked for last")] = None,
+    workers: options.Workers = None,
+    timeout: options.Timeout = None,
+    storage: options.Storage = None,
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    grace: options.Grace = _GRACE_SECONDS,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    log_file: options.LogFile = None,
+) -> None:
+    """Go on with a study: its task, space, sampler and pruner as recorded, without repeating a suggestion."""
+    set_up_logging(quiet=quiet, log_file=log_file)
+    from tuner import api
+
+    prepared = api.prepare_resume(
+        study,
+        storage=storage,
+        trials=trials,
+        device=device,
+        data_dir=data_dir,
+        announce=lambda line: note(line, quiet=quiet),
+    )
+    _run(prepared, workers=workers, timeout=timeout, grace=grace, quiet=quiet, as_json=as_json)
+
+
+def worker(  # noqa: PLR0913
+    study: options.StudyArgument,
+    trials: Annotated[int | None, typer.Option(help="The study's total.", show_default="as asked for last")] = None,
+    timeout: options.Timeout = None,
+    storage: options.Storage = None,
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    grace: options.Grace = _GRACE_SECONDS,
+    quiet: options.Quiet = False,
+    log_file: options.LogFile = None,
+) -> None:
+    """One worker of a study that exists, for job arrays: takes trials until the total is reached."""
+    set_up_logging(quiet=quiet, log_file=log_file)
+    from tuner import api
+
+    prepared = api.prepare_resume(study, storage=storage, trials=trials, device=device, data_dir=data_dir)
+    with showing_progress(quiet=quiet) as show:
+        found = prepared.run(workers=1, timeout=timeout, grace=grace, on_progress=show)
+    sys.exit(_exit_code(found))
+
+
+def _run(
+    prepared: "PreparedSearch", *, workers: int | None, timeout: float | None, grace: float, quiet: bool, as_json: bool
+) -> None:
+    with showing_progress(quiet=quiet) as show:
+        found = prepared.run(workers=workers, timeout=timeout, grace=grace, on_progress=show)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _show(found, n_wanted=prepared.n_trials)
+    sys.exit(_exit_code(found))
+
+
+def _show(found: "Search", *, n_wanted: int) -> None:
+    from studies.diagnosis import diagnose_record
+
+    record = found.record()
+    say(f"\n[bold]Study[/bold]   {found.study}")
+    show_trials_line(record)
+    show_best(record, record.best)
+    _say_ending(found, n_wanted=n_wanted)
+    findings = diagnose_record(record)
+    if record.trials:
+        show_findings(findings[:3])
+    if record.counts.counted < n_wanted:
+        next_commands(f"tuner resume {found.study}", f"tuner diagnose {found.study}")
+    else:
+        next_commands(
+            f"tuner report {found.study}", f"tuner diagnose {found.study}", f"tuner dashboard {found.study}"
+        )
+
+
+def _say_ending(found: "Search", *, n_wanted: int) -> None:
+    from tuner.searching.ask_tell import Ending
+
+    done = found.n_trials.counted
+    if found.ending is Ending.INTERRUPTED:
+        note(f"Interrupted after {done} of {n_wanted} trials. Nothing is lost: `tuner resume {found.study}` goes on.")
+    elif found.ending is Ending.OUT_OF_TIME:
+        note(f"Time is up after {done} of {n_wanted} trials. `tuner resume {found.study}` goes on.")
+    elif found.ending is Ending.HALTED and found.error is not None:
+        where = f" at {found.error.where}" if found.error.where else ""
+        note(f"error: the search ended early: {found.error.type}{where}: {found.error.message}")
+
+
+def _exit_code(found: "Search") -> int:
+    from tuner.searching.ask_tell import Ending
+
+    if found.interrupted_by is not None:
+        return found.interrupted_by
+    if found.ending is Ending.HALTED:
+        return TRAINING_FAILED
+    return 0 if found.best is not None else NO_TRIAL_COMPLETED
+
+
+def _show_plan(plan: Any, *, trials: int, as_json: bool) -> None:
+    from search_spaces import Space
+
+    if as_json:
+        print_json({"plan": plan, "trials": trials})
+        return
+    space = Space.from_json(plan.space)
+    say(f"Would search {len(space)} levers of {space.name} on {plan.task} ({plan.split.get('n_train')} training samples):")
+    say(f"  {', '.join(space.names)}")
+    say(f"  {trials} trials x {plan.epochs} epochs, {plan.sampler} sampler, {plan.pruner} pruner, seed {plan.seed}")
+    say(f"  to {plan.direction} {plan.metric}; nothing was written")

@@ -1,0 +1,132 @@
+"""``tuner list``, ``tuner show`` and ``tuner delete``."""
+
+from typing import Annotated
+
+import typer
+
+from tuner.cli import options
+from tuner.cli.output import (
+    config_text,
+    metric_value,
+    next_commands,
+    number,
+    print_json,
+    say,
+    show_best,
+    show_trials_line,
+    table,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("list")(list_)
+    app.command()(show)
+    app.command()(delete)
+
+
+def list_(storage: options.Storage = None, as_json: options.Json = False) -> None:
+    """The studies of a database."""
+    from studies.recorded import list_studies
+
+    records = [recorded.record(telemetry=False) for recorded in list_studies(storage)]
+    if as_json:
+        print_json(
+            [
+                {
+                    "study": record.name,
+                    "n_trials": record.counts,
+                    "best": None if record.best is None else record.best.value,
+                    "metric": record.metric,
+                    "task": None if record.plan is None else record.plan.task,
+                }
+                for record in records
+            ]
+        )
+        return
+    rows = [
+        (
+            record.name,
+            record.plan.task if record.plan else "(not made by symptune)",
+            record.counts.counted,
+            metric_value(record.best.value if record.best else None, record.metric),
+            record.metric,
+        )
+        for record in records
+    ]
+    table(("study", "task", "trials", "best", "metric"), rows, right=("trials", "best"))
+    if records:
+        next_commands(f"tuner show {records[0].name}", f"tuner report {records[0].name}")
+
+
+def show(
+    study: options.StudyArgument,
+    limit: Annotated[int, typer.Option(min=1, help="How many trials to list, the best first.")] = 20,
+    storage: options.Storage = None,
+    as_json: options.Json = False,
+) -> None:
+    """A study: its plan, its best config, its trials."""
+    from studies.recorded import open_study
+
+    recorded = open_study(study, storage)
+    record = recorded.record(telemetry=False)
+    if as_json:
+        trials = [
+            {
+                "number": trial.number,
+                "state": trial.state,
+                "outcome": trial.outcome,
+                "value": trial.value,
+                "config": trial.config,
+                "error": trial.error,
+                "replaces": trial.replaces,
+                "seconds": trial.seconds,
+            }
+            for trial in record.trials
+        ]
+        print_json({"study": record.name, "plan": record.plan, "n_trials": record.counts, "trials": trials})
+        return
+    say(f"[bold]Study[/bold]   {record.name}")
+    if record.plan is not None:
+        plan = record.plan
+        say(f"[bold]Plan[/bold]    {plan.task}, {plan.epochs} epochs, {plan.sampler} + {plan.pruner}, seed {plan.seed}")
+        fixed = f"  fixed: {config_text(plan.fixed)}" if plan.fixed else ""
+        say(f"        to {plan.direction} {plan.metric}{fixed}")
+    show_trials_line(record)
+    show_best(record, record.best)
+    worst = float("-inf") if record.is_maximized else float("inf")
+    ranked = sorted(
+        record.trials,
+        key=lambda trial: worst if trial.value is None else trial.value,
+        reverse=record.is_maximized,
+    )
+    rows = [
+        (
+            trial.number,
+            trial.outcome.value if trial.outcome else trial.state,
+            metric_value(trial.value, record.metric),
+            number(trial.seconds, 3),
+            config_text(trial.searched) if trial.error is None else f"{trial.error.type}: {trial.error.message}",
+        )
+        for trial in ranked[:limit]
+    ]
+    table(("trial", "outcome", record.metric, "seconds", "config"), rows, right=("trial", record.metric, "seconds"))
+    if len(ranked) > limit:
+        say(f"  … and {len(ranked) - limit} more (--limit)")
+    next_commands(f"tuner report {study}", f"tuner diagnose {study}")
+
+
+def delete(
+    study: options.StudyArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    storage: options.Storage = None,
+) -> None:
+    """Delete a study, its trials and its telemetry. Asks first; files under runs/ stay."""
+    from studies.recorded import delete_study, open_study
+
+    recorded = open_study(study, storage)
+    n_trials = len(recorded.study.get_trials(deepcopy=False))
+    if not yes:
+        typer.confirm(f"Delete study {study!r} with {n_trials} trials for ever?", abort=True)
+    delete_study(recorded)
+    say(f"Deleted {study} ({n_trials} trials). Files under {recorded.paths.folder} were left alone.")
+    next_commands("tuner list")

@@ -1,0 +1,1 @@
+"""Start workers: local processes now; Slurm and Ray have their room here."""

@@ -1,0 +1,1 @@
+"""Many trials: strategies, the objective, and the ask/tell loop that workers run."""

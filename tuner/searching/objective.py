@@ -1,0 +1,188 @@
+"""A training as an Optuna objective: suggest a config, train it, report every epoch, prune."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import TrialPruned, UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+
+from search_spaces import Space, load_space
+from search_spaces.errors import ConfigurationError, unknown_name
+from studies import tables
+from studies.records import EpochReadings, Outcome
+from studies.telemetry import TelemetryTables
+from tuner.training.config import TrainingConfig, direction_of
+from tuner.training.data import Dataset, load_dataset
+from tuner.training.loop import TrainingRun
+from tuner.training.splits import Splits, split_dataset
+
+DIRECTIONS = ("maximize", "minimize")
+Task = str | Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What came of one trial's training."""
+
+    outcome: Outcome
+    value: float | None
+    """The objective's value; None when the training gave none."""
+    best_epoch: int | None
+
+
+class Objective:
+    """A plain Optuna objective, for a ``study.optimize(...)`` of one's own.
+
+    Telemetry is kept beside the trials when the study lives in a database, and not at all in memory.
+
+    Args:
+        space: a `Space`, a preset's name, or a YAML file.
+        task: a task's name, ``npz:FILE``, ``module:function``, or a function that returns arrays (DESIGN §3).
+        fixed: config keys that are not searched, such as ``{"batch_size": 128}``.
+        epochs: of each training.
+        metric: ``validation_accuracy``, ``validation_loss``, ``train_loss``, ``calibration_error`` or ``seconds``.
+        direction: of the metric; None takes its natural one. The study's own direction must agree.
+
+        model: a function ``(config, input_shape, n_outputs) -> nn.Module``; None takes the config key ``model``.
+        seed: of every training: weights, dropout, data order and split.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        data_dir: where the data lies; default ``TUNER_DATA``.
+        announce: takes what a person should know of the data, such as a download.
+
+    Raises:
+        ConfigurationError: for an unknown space, task, metric or config key.
+    """
+
+    def __init__(
+        self,
+        space: Space | str | Path,
+        task: Task,
+        *,
+        epochs: int = 10,
+        metric: str = "validation_accuracy",
+        direction: str | None = None,
+        fixed: Mapping[str, Any] | None = None,
+        model: Callable[..., Any] | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        data_dir: Path | None = None,
+        announce: Callable[[str], None] | None = None,
+    ) -> None:
+        self.task = task
+        self.metric = metric
+        self.direction = _checked_direction(direction, metric)
+        self.device = device
+        self.model = model
+        self.searched_space = load_space(space) if not isinstance(space, Space) else space
+        self.base_config = TrainingConfig.from_mapping({"seed": seed, "epochs": epochs} | dict(fixed or {}))
+        self.fixed = {key: getattr(self.base_config, key) for key in fixed or {}}
+        self.space = self.searched_space
+        for key, value in self.fixed.items():
+            self.space = self.space.fix(key, value)
+        self._data_dir = data_dir
+        self._announce = announce
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Loaded on first use, so that an objective can be sent to another process."""
+        return load_dataset(self.task, data_dir=self._data_dir, announce=self._announce)
+
+    @cached_property
+    def splits(self) -> Splits:
+        config = self.base_config
+        return split_dataset(
+            self.dataset,
+            split=config.split,
+            validation_fraction=config.validation_fraction,
+            seed=config.seed,
+            device=self.device,
+        )
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Train one trial for Optuna's own loop.
+
+        Raises:
+            TrialPruned: when the pruner ends it, and when it diverges: samplers learn from its last finite value.
+            ConfigurationError: when the study's direction is not the metric's.
+        """
+        studys = trial.study.direction.name.lower()
+        if studys != self.direction:
+            raise ConfigurationError(
+                f"{self.metric} is to {self.direction}, but the study's direction is {studys}; "
+                f"create it with direction={self.direction!r}."
+            )
+        trained = self.train(trial, telemetry=_telemetry_of(trial))
+        trial.set_user_attr("outcome", trained.outcome.value)
+        if trained.outcome in {Outcome.PRUNED, Outcome.DIVERGED} or trained.value is None:
+            raise TrialPruned(trained.outcome.sentence)
+        return trained.value
+
+    def config(self, suggested: Mapping[str, Any]) -> TrainingConfig:
+        """The config of a trial: what was suggested, over what is fixed, over the defaults."""
+        return dataclasses.replace(self.base_config, **suggested)
+
+    def train(
+        self,
+        trial: optuna.Trial,
+        *,
+        telemetry: TelemetryTables | None,
+        should_stop: Callable[[], Outcome | None] = lambda: None,
+        on_epoch: Callable[[EpochReadings], None] = lambda _readings: None,
+    ) -> Trained:
+        """Suggest a config and train it, epoch by epoch, until it ends or is ended. Tells Optuna nothing final."""
+        config = self.config(self.space.suggest(trial))
+        run = TrainingRun(
+            config,
+            self.splits,
+            device=self.device,
+            model=self.model,
+            should_stop=should_stop,
+            metric=self.metric,
+            direction=self.direction,
+        )
+        try:
+            for readings in run.epochs():
+                if telemetry is not None:
+                    self._keep(telemetry, trial, run, readings)
+                on_epoch(readings)
+                self._report(trial, run, readings)
+        except UpdateFinishedTrialError:
+            run.stop(Outcome.LOST)  # another worker took the trial over: drop the work
+        return Trained(outcome=run.outcome, value=run.value(self.metric), best_epoch=run.best_epoch)
+
+    def _keep(self, telemetry: TelemetryTables, trial: optuna.Trial, run: TrainingRun, readings: EpochReadings) -> None:
+        trial_id = trial._trial_id  # noqa: SLF001 - telemetry is keyed by it, as Optuna's own tables are
+        if readings.epoch == 0:
+            telemetry.save_probes(trial_id, run.step_zero, run.data_probe)
+        telemetry.save_epoch(trial_id, readings, run.last_steps)
+
+    def _report(self, trial: optuna.Trial, run: TrainingRun, readings: EpochReadings) -> None:
+        """Tell Optuna the epoch's value, if it is finite, and end the run where the pruner says so."""
+        value = run.latest(self.metric)
+        if value is None:
+            return
+        trial.report(value, readings.epoch)
+        is_last = readings.epoch == run.config.epochs
+        if readings.epoch > 0 and not is_last and trial.should_prune():
+            run.stop(Outcome.PRUNED)
+
+
+def _checked_direction(direction: str | None, metric: str) -> str:
+    natural = direction_of(metric)  # also checks the metric
+    if direction not in {None, *DIRECTIONS}:
+        raise unknown_name("The direction", direction, DIRECTIONS)
+    return direction or natural
+
+
+def _telemetry_of(trial: optuna.Trial) -> TelemetryTables | None:
+    storage = trial.storage
+    backend = getattr(storage, "_backend", storage)  # Optuna wraps databases in a cache
+    if not isinstance(backend, RDBStorage):
+        return None
+    tables.create_tables(backend.engine)
+    return TelemetryTables(backend, trial.study._study_id)  # noqa: SLF001

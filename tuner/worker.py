@@ -1,0 +1,104 @@
+"""One process that works on a study: open it, rebuild its objective, run the ask/tell loop, end cleanly on a signal."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from studies.leases import GRACE_SECONDS
+from studies.recorded import RecordedStudy
+from studies.records import EpochReadings
+from tuner.searching.ask_tell import AskTellLoop, Limits, WorkerEnd
+from tuner.searching.objective import Objective
+from tuner.searching.planning import objective_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """How a worker works, as far as it is no part of the study's plan."""
+
+    n_trials: int | None
+    timeout_seconds: float | None = None
+    grace_seconds: float = GRACE_SECONDS
+    device: str = "auto"
+    data_dir: Path | None = None
+
+
+class Interruption:
+    """Whether a signal has asked this process to end, and which."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells count: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + (self.signal_number or 0)
+
+    def is_requested(self) -> bool:
+        return self.signal_number is not None
+
+    def notice(self, number: int, _frame: FrameType | None) -> None:
+        """Remember the signal; a second Ctrl-C no longer waits for a clean end."""
+        if self.signal_number is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal_number = number
+
+
+@contextlib.contextmanager
+def listening_for_signals() -> Iterator[Interruption]:
+    """Turn Ctrl-C and SIGTERM into an `Interruption` while the body runs. Outside the main thread: never one."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    former = [signal.signal(number, interruption.notice) for number in numbers]
+    try:
+        yield interruption
+    finally:
+        for number, handler in zip(numbers, former, strict=True):
+            signal.signal(number, handler)
+
+
+def run_worker(
+    recorded: RecordedStudy,
+    settings: WorkerSettings,
+    *,
+    interruption: Interruption,
+    objective: Objective | None = None,
+    on_epoch: Callable[[int, EpochReadings], None] = lambda _number, _readings: None,
+    on_trial: Callable[[int], None] = lambda _number: None,
+) -> WorkerEnd:
+    """Work on a study until nothing is left to do.
+
+    Args:
+        recorded: the study, opened for writing.
+        settings: limits and the machine's part.
+        interruption: asked every few optimizer steps.
+        objective: where the caller has it already; else it is rebuilt from the plan.
+        on_epoch: called after each epoch with the trial's number.
+        on_trial: called after each trial.
+    """
+    if recorded.plan is None:
+        raise ValueError("Only a study with a plan can be worked on.")
+    started = time.monotonic()
+    objective = objective or objective_of(recorded.plan, device=settings.device, data_dir=settings.data_dir)
+    limits = Limits(
+        n_trials=settings.n_trials,
+        deadline=None if settings.timeout_seconds is None else started + settings.timeout_seconds,
+        is_interrupted=interruption.is_requested,
+    )
+    loop = AskTellLoop(
+        recorded,
+        objective,
+        limits,
+        grace_seconds=settings.grace_seconds,
+        on_epoch=on_epoch,
+        on_trial=on_trial,
+    )
+    return loop.run()
