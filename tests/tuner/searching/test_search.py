@@ -115,7 +115,10 @@ def test_every_sampler_works_by_name(sampler: str) -> None:
 @pytest.mark.parametrize("pruner", list(PRUNERS))
 def test_every_pruner_works_by_name(pruner: str) -> None:
     """And all but `none` prune something among trials that differ by decades of learning rate."""
-    found = found_by("quick", user_code.noise_task, pruner=pruner, trials=14, epochs=8, metric="validation_loss")
+    found = found_by(
+        "quick", user_code.noise_task, pruner=pruner, trials=14, epochs=8, metric="validation_loss",
+        fixed={"width": 8, "batch_size": 16},
+    )
     assert found.n_trials.counted == 14
     assert (found.n_trials.pruned > 0) == (pruner != "none")
 
