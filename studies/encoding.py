@@ -1,7 +1,7 @@
 """Records as JSON: NaN and infinity are null, tuples are lists, enums are their values."""
 
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import json
 import math
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 
-def jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:  # noqa: PLR0911 - one return for each type reads as the table it is
     """``value`` built of JSON's own types only.
 
     Raises:
@@ -26,7 +26,7 @@ def jsonable(value: Any) -> Any:
         return value
     if isinstance(value, np.bool_ | np.integer):
         return value.item()
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}

@@ -71,7 +71,12 @@ class Leases:
     """The leases of one study, as seen by one process."""
 
     def __init__(
-        self, storage: RDBStorage, study: optuna.Study, *, grace_seconds: float = GRACE_SECONDS, me: Process | None = None
+        self,
+        storage: RDBStorage,
+        study: optuna.Study,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
+        me: Process | None = None,
     ) -> None:
         self._storage = storage
         self._study = study
@@ -194,7 +199,11 @@ class Leases:
 
     def _update(self, lease_id: str, status_now: str, **values: Any) -> bool:
         table = tables.leases
-        query = sa.update(table).where(table.c.lease_id == lease_id, table.c.status == status_now).values(**values)
+        query = (
+            sa.update(table)
+            .where(table.c.lease_id == lease_id, table.c.status == status_now)
+            .values(**values)
+        )
         with self._engine.begin() as connection:
             return connection.execute(query).rowcount == 1
 
@@ -206,13 +215,17 @@ class Leases:
             .exists()
         )
         finished = tables.trial_state().in_(["COMPLETE", "PRUNED", "FAIL"])
-        query = sa.select(sa.func.count()).select_from(trials).where(self._mine(trials), finished, ~not_counted)
+        query = (
+            sa.select(sa.func.count()).select_from(trials).where(self._mine(trials), finished, ~not_counted)
+        )
         return int(connection.scalar(query) or 0)
 
     def _n_held(self, connection: sa.Connection) -> int:
         table = tables.leases
         query = sa.select(sa.func.count()).select_from(table)
-        return int(connection.scalar(query.where(self._mine(table), table.c.status.in_(["held", "reclaiming"]))) or 0)
+        return int(
+            connection.scalar(query.where(self._mine(table), table.c.status.in_(["held", "reclaiming"]))) or 0
+        )
 
     def _open_leases(self, connection: sa.Connection) -> list[dict[str, Any]]:
         table = tables.leases
@@ -252,7 +265,9 @@ class Leases:
         """
         table = tables.leases
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(table.c.trial_id, table.c.status).where(self._mine(table))).all()
+            rows = connection.execute(
+                sa.select(table.c.trial_id, table.c.status).where(self._mine(table))
+            ).all()
         leased = {row.trial_id for row in rows}
         orphans = [
             int(trial._trial_id)  # noqa: SLF001

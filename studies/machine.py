@@ -23,7 +23,7 @@ def machine_name() -> str:
     parts = [platform.node() or "unknown"]
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if boot.exists() and namespace.exists():
-        parts += [boot.read_text().strip()[:8], os.readlink(namespace).strip("pid:[]")]
+        parts += [boot.read_text().strip()[:8], str(namespace.readlink()).strip("pid:[]")]
     return "/".join(parts)
 
 

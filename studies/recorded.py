@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.errors import ConfigurationError, unknown_name
@@ -56,7 +57,9 @@ class RecordedStudy:
         readings: Mapping[int, Telemetry] = {}
         if telemetry and tables.has_tables(self.storage.engine):
             readings = self.telemetry.read(steps=steps)
-        levers = {} if self.plan is None else {lever.name: lever for lever in Space.from_json(self.plan.space)}
+        levers = (
+            {} if self.plan is None else {lever.name: lever for lever in Space.from_json(self.plan.space)}
+        )
         replaced = {trial.user_attrs[REPLACES] for trial in trials if REPLACES in trial.user_attrs}
         return StudyRecord(
             name=self.name,
@@ -106,7 +109,9 @@ def create_study(name: str, plan: StudyPlan, url: str | None = None) -> Recorded
         existing = _create(storage, name, plan)
         _check_joinable(storage, existing, name, plan)  # another node may have created it meanwhile
     study = optuna.load_study(study_name=name, storage=storage)
-    return RecordedStudy(name=name, url=resolved, storage=storage, study=study, plan=_read_plan(storage, existing, name))
+    return RecordedStudy(
+        name=name, url=resolved, storage=storage, study=study, plan=_read_plan(storage, existing, name)
+    )
 
 
 def open_study(name: str, storage: str | None = None, *, writable: bool = False) -> RecordedStudy:
@@ -130,19 +135,24 @@ def open_study(name: str, storage: str | None = None, *, writable: bool = False)
             if names
             else ConfigurationError(f"{shown_url(resolved)} holds no studies yet; run `tuner search` first.")
         )
-    n_objectives = len(opened.get_study_directions(study_id))
+    n_objectives = _n_objectives(opened, study_id)
     if n_objectives != 1:
         raise ConfigurationError(f"A study must have one objective, but {name!r} has {n_objectives}.")
     if writable:
         opened = open_storage(resolved, writable=True)
-    study = optuna.load_study(study_name=name, storage=opened)
-    return RecordedStudy(name=name, url=resolved, storage=opened, study=study, plan=_read_plan(opened, study_id, name))
+    return _recorded(name, resolved, opened, study_id)
 
 
 def list_studies(storage: str | None = None) -> list[RecordedStudy]:
-    """All studies of a database, by name. An absent SQLite file is an error, not an empty list."""
-    opened = open_storage(storage, writable=False)
-    return [open_study(name, storage) for name in sorted(optuna.get_all_study_names(opened))]
+    """The studies of a database that have one objective, by name. An absent SQLite file is an error, no empty list."""
+    resolved = resolve_url(storage)
+    opened = open_storage(resolved, writable=False)
+    ids = {name: opened.get_study_id_from_name(name) for name in sorted(optuna.get_all_study_names(opened))}
+    return [
+        _recorded(name, resolved, opened, study_id)
+        for name, study_id in ids.items()
+        if _n_objectives(opened, study_id) == 1
+    ]
 
 
 def delete_study(recorded: RecordedStudy) -> None:
@@ -151,6 +161,17 @@ def delete_study(recorded: RecordedStudy) -> None:
     with writable.engine.begin() as connection:
         tables.forget_study(connection, recorded.study_id)
     optuna.delete_study(study_name=recorded.name, storage=writable)
+
+
+def _recorded(name: str, url: str, storage: RDBStorage, study_id: int) -> RecordedStudy:
+    study = optuna.load_study(study_name=name, storage=storage)
+    return RecordedStudy(
+        name=name, url=url, storage=storage, study=study, plan=_read_plan(storage, study_id, name)
+    )
+
+
+def _n_objectives(storage: RDBStorage, study_id: int) -> int:
+    return len(storage.get_study_directions(study_id))
 
 
 def _study_id(storage: RDBStorage, name: str) -> int | None:
@@ -162,13 +183,17 @@ def _study_id(storage: RDBStorage, name: str) -> int | None:
 
 def _create(storage: RDBStorage, name: str, plan: StudyPlan) -> int:
     try:
-        study = optuna.create_study(study_name=name, storage=storage, direction=plan.direction)
+        study = optuna.create_study(
+            study_name=name, storage=storage, direction=StudyDirection[plan.direction.upper()]
+        )
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage)
     study_id = int(study._study_id)  # noqa: SLF001
     with storage.engine.begin() as connection:
         if _plan_text(connection, study_id, name) is None:
-            tables.forget_study(connection, study_id)  # rows of a deleted study whose id SQLite gave out again
+            tables.forget_study(
+                connection, study_id
+            )  # rows of a deleted study whose id SQLite gave out again
             _insert_plan(connection, study_id, name, plan)
     return study_id
 
@@ -239,7 +264,7 @@ def _trial_record(
         params=dict(trial.params),
         distributions=dict(trial.distributions),
         searched=searched,
-        config=searched if plan is None else {**plan.defaults, **searched, **plan.fixed},
+        config=_config(trial, searched, plan),
         intermediate_values=dict(trial.intermediate_values),
         telemetry=telemetry,
         error=TrialError(**error) if isinstance(error, dict) else None,
@@ -247,6 +272,13 @@ def _trial_record(
         ended=trial.datetime_complete,
         replaces=trial.user_attrs.get(REPLACES),
     )
+
+
+def _config(trial: FrozenTrial, searched: Mapping[str, Any], plan: StudyPlan | None) -> dict[str, Any]:
+    own = trial.user_attrs.get("config")  # of a single training, whose config no sampler chose
+    if isinstance(own, dict):
+        return own
+    return dict(searched) if plan is None else {**plan.defaults, **searched, **plan.fixed}
 
 
 def _value(trial: FrozenTrial) -> float | None:

@@ -1,9 +1,9 @@
-"""What a study remembers: outcomes, readings, telemetry, trial and study records. Plain data, no behaviour beyond reading.
+"""What a study remembers: outcomes, readings, telemetry, trial and study records. Plain data.
 
 The tuner's probes fill these; storage keeps them; diagnosis and reports only ever read them.
 """
 
-import datetime
+import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -182,7 +182,9 @@ class Telemetry:
 
     def step_series(self, quantity: str) -> npt.NDArray[Any]:
         """The step readings of ``quantity`` over all epochs, shape [n_steps]."""
-        return np.concatenate([getattr(block, quantity) for block in self.steps]) if self.steps else np.empty(0)
+        return (
+            np.concatenate([getattr(block, quantity) for block in self.steps]) if self.steps else np.empty(0)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,8 +222,8 @@ class TrialRecord:
     intermediate_values: Mapping[int, float] = field(default_factory=dict)
     telemetry: Telemetry | None = None
     error: TrialError | None = None
-    started: datetime.datetime | None = None
-    ended: datetime.datetime | None = None
+    started: dt.datetime | None = None
+    ended: dt.datetime | None = None
     replaces: int | None = None
     """The number of the lost or interrupted trial whose config this one trains again."""
 
@@ -335,5 +337,7 @@ def _kind(trial: TrialRecord) -> str:
     if trial.outcome is Outcome.DIVERGED:
         return "diverged"
     if trial.state == "fail":
-        return "lost" if trial.outcome in {Outcome.LOST, Outcome.INTERRUPTED, Outcome.OUT_OF_TIME} else "failed"
+        return (
+            "lost" if trial.outcome in {Outcome.LOST, Outcome.INTERRUPTED, Outcome.OUT_OF_TIME} else "failed"
+        )
     return trial.state

@@ -154,7 +154,9 @@ def _create_with_retry(url: str) -> RDBStorage:
 
 def _open_reader(url: str) -> RDBStorage:
     is_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
-    arguments: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
+    arguments: dict[str, Any] = (
+        {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
+    )
     # Looked at before Optuna does: its constructor writes its version into whatever database it is given.
     engine = sa.create_engine(url, **arguments)
     try:

@@ -111,8 +111,12 @@ class TelemetryTables:
     def steps_frame(self, trial_id: int) -> pd.DataFrame:
         """The step cadence of one trial: columns epoch, step (from 1, over all epochs) and one for each quantity."""
         blocks = self.read(trial_ids=[trial_id], steps=True).get(trial_id, Telemetry()).steps
-        columns = {name: [getattr(block, name) for block in blocks] for name in (*_STEP_QUANTITIES, "clipped")}
-        frame = pd.DataFrame({name: np.concatenate(parts) if parts else [] for name, parts in columns.items()})
+        columns = {
+            name: [getattr(block, name) for block in blocks] for name in (*_STEP_QUANTITIES, "clipped")
+        }
+        frame = pd.DataFrame(
+            {name: np.concatenate(parts) if parts else [] for name, parts in columns.items()}
+        )
         frame.insert(0, "epoch", [block.epoch for block in blocks for _ in range(len(block))])
         frame.insert(1, "step", np.arange(1, len(frame) + 1))
         return frame
@@ -120,7 +124,9 @@ class TelemetryTables:
     def _delete(self, connection: sa.Connection, table: sa.Table, trial_id: int, *more: Any) -> None:
         connection.execute(sa.delete(table).where(table.c.trial_id == trial_id, *more))
 
-    def _select(self, table: sa.Table, trial_ids: Sequence[int] | None, columns: Iterable[Any]) -> sa.Select[Any]:
+    def _select(
+        self, table: sa.Table, trial_ids: Sequence[int] | None, columns: Iterable[Any]
+    ) -> sa.Select[Any]:
         query = sa.select(*columns).where(table.c.study_id == self._study_id)
         return query if trial_ids is None else query.where(table.c.trial_id.in_(trial_ids))
 
@@ -136,9 +142,7 @@ class TelemetryTables:
             for row in connection.execute(query).mappings():
                 quantities = {name: _number(row[name]) for name in _EPOCH_QUANTITIES}
                 layers = tuple(_from_json(LayerReadings, layer) for layer in json.loads(row["layers"]))
-                epochs[row["trial_id"]].append(
-                    EpochReadings(epoch=row["epoch"], layers=layers, **quantities)
-                )
+                epochs[row["trial_id"]].append(EpochReadings(epoch=row["epoch"], layers=layers, **quantities))
                 if steps and row["steps"] is not None:
                     blocks[row["trial_id"]].append(unpack_steps(row["epoch"], row["steps"]))
         return epochs, blocks
@@ -147,7 +151,9 @@ class TelemetryTables:
         self, trial_ids: Sequence[int] | None
     ) -> dict[int, tuple[StepZeroProbe | None, DataProbe | None]]:
         with self._engine.connect() as connection:
-            rows = connection.execute(self._select(tables.probes, trial_ids, tables.probes.c)).mappings().all()
+            rows = (
+                connection.execute(self._select(tables.probes, trial_ids, tables.probes.c)).mappings().all()
+            )
         return {row["trial_id"]: (_step_zero(row["step_zero"]), _data_probe(row["data"])) for row in rows}
 
 
@@ -197,8 +203,9 @@ def _data_probe(text: str | None) -> DataProbe | None:
     if text is None:
         return None
     values = json.loads(text)
-    counts = {key: tuple(values.pop(key)) for key in ("train_class_counts", "validation_class_counts")}
-    return dataclasses.replace(_from_json(DataProbe, values), **counts)
+    train, validation = (tuple(values.pop(f"{split}_class_counts")) for split in ("train", "validation"))
+    probe = _from_json(DataProbe, values)
+    return dataclasses.replace(probe, train_class_counts=train, validation_class_counts=validation)
 
 
 def _without_layers(readings: EpochReadings) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Fixtures for all tests: storages, and an environment that a developer's own settings cannot reach."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,14 @@ import sqlalchemy as sa
 from tests.servers import running_postgresql
 
 _numbers = itertools.count()
+_STARTED_IN = Path.cwd()
 
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each test in a folder of its own, on one thread, without the developer's storage, data or cache."""
+    if "TUNER_DATA" in os.environ:  # may be relative to where pytest was started
+        monkeypatch.setenv("TUNER_DATA", str((_STARTED_IN / os.environ["TUNER_DATA"]).resolve()))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TUNER_STORAGE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -30,14 +34,14 @@ def postgresql_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: str) -> Iterator[str]:
+def postgresql_url(postgresql_server: str) -> str:
     """The URL of an empty database."""
     name = f"studies_{next(_numbers)}"
     engine = sa.create_engine(f"{postgresql_server}/postgres", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sa.text(f"create database {name}"))
     engine.dispose()
-    yield f"{postgresql_server}/{name}"
+    return f"{postgresql_server}/{name}"
 
 
 @pytest.fixture

@@ -52,14 +52,26 @@ def running_postgresql() -> Iterator[str]:
     port = free_port()
 
     def run(*command: str) -> None:
-        subprocess.run(command, check=True, cwd=folder, user=user, capture_output=True, timeout=60)  # noqa: S603
+        subprocess.run(command, check=True, cwd=folder, user=user, capture_output=True, timeout=60)
 
     data, log = str(folder / "data"), str(folder / "log")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
     try:
-        run(str(binaries / "initdb"), "-D", data, "-A", "trust", "-U", "tuner", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+        run(
+            str(binaries / "initdb"),
+            "-D",
+            data,
+            "-A",
+            "trust",
+            "-U",
+            "tuner",
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        )
         # stdout is inherited by the server it starts: a pipe would never close.
-        subprocess.run(  # noqa: S603
+        subprocess.run(
             [str(binaries / "pg_ctl"), "-D", data, "-w", "-l", log, "-o", options, "start"],
             check=True, cwd=folder, user=user, stdout=subprocess.DEVNULL, timeout=60,
         )  # fmt: skip

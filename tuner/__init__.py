@@ -6,17 +6,28 @@ from typing import TYPE_CHECKING, Any
 from tuner.version import __version__
 
 if TYPE_CHECKING:
-    from tuner.api import Search, resume, search
+    from tuner.api import resume, search
     from tuner.one_training import Training, train
+    from tuner.prepared_search import Search
     from tuner.searching.objective import Objective
     from tuner.training.config import TrainingConfig
     from tuner.training.data import TaskData
 
-__all__ = ["Objective", "Search", "TaskData", "Training", "TrainingConfig", "__version__", "resume", "search", "train"]
+__all__ = [
+    "Objective",
+    "Search",
+    "TaskData",
+    "Training",
+    "TrainingConfig",
+    "__version__",
+    "resume",
+    "search",
+    "train",
+]
 
 _HOMES = {
     "Objective": "tuner.searching.objective",
-    "Search": "tuner.api",
+    "Search": "tuner.prepared_search",
     "TaskData": "tuner.training.data",
     "TrainingConfig": "tuner.training.config",
     "resume": "tuner.api",

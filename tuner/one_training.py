@@ -157,7 +157,9 @@ def export(
     """
     recorded = open_study(study, storage)
     if recorded.plan is None:
-        raise ConfigurationError(f"Study {study!r} was not made by symptune, so its models cannot be rebuilt.")
+        raise ConfigurationError(
+            f"Study {study!r} was not made by symptune, so its models cannot be rebuilt."
+        )
     record = recorded.record(telemetry=False)
     chosen = _chosen(record, trial)
     folder = Path(output) if output is not None else _default_folder(recorded, chosen, is_best=trial is None)
@@ -183,7 +185,9 @@ def export(
 def _chosen(record: StudyRecord, trial: int | None) -> TrialRecord:
     if trial is None:
         if record.best is None:
-            raise ConfigurationError(f"Study {record.name!r} has no complete trial to export; name one with --trial.")
+            raise ConfigurationError(
+                f"Study {record.name!r} has no complete trial to export; name one with --trial."
+            )
         return record.best
     by_number = {found.number: found for found in record.trials if found.params}
     if trial not in by_number:

@@ -18,7 +18,9 @@ def test_a_study_is_joined_under_the_same_plan_only(storage_url: str) -> None:
     """The refusal names each part that differs, and the way out; nothing is written."""
     first = study(storage_url)
     assert study(storage_url).study_id == first.study_id
-    with pytest.raises(ConfigurationError, match="epochs was 3 and is now 4; data_hash was 'abc' and is now 'xyz'"):
+    with pytest.raises(
+        ConfigurationError, match="epochs was 3 and is now 4; data_hash was 'abc' and is now 'xyz'"
+    ):
         study(storage_url, epochs=4, data_hash="xyz")
     assert open_study("first", storage_url).plan == first.plan
 

@@ -16,7 +16,9 @@ from studies import tables
 from studies.storage import DEFAULT_URL, open_storage, resolve_url, shown_url, sqlite_path
 
 
-def test_the_url_comes_from_the_argument_the_environment_or_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_url_comes_from_the_argument_the_environment_or_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """In this order; bare postgresql gets the driver that is a dependency."""
     assert resolve_url() == DEFAULT_URL
     monkeypatch.setenv("TUNER_STORAGE", "sqlite:///other.db")
@@ -39,7 +41,9 @@ def test_passwords_are_never_shown() -> None:
 def test_a_reader_creates_nothing(tmp_path: Path) -> None:
     """Neither the database nor its folder nor a table."""
     url = f"sqlite:///{tmp_path / 'new' / 'tuner.db'}"
-    with pytest.raises(ConfigurationError, match=r"no study database at .*tuner\.db; run `tuner search` first"):
+    with pytest.raises(
+        ConfigurationError, match=r"no study database at .*tuner\.db; run `tuner search` first"
+    ):
         open_storage(url, writable=False)
     assert not (tmp_path / "new").exists()
     foreign = tmp_path / "foreign.db"
@@ -63,13 +67,15 @@ def test_a_file_that_is_no_database_is_said_in_one_sentence(tmp_path: Path) -> N
 
 def test_a_server_that_is_away_is_said_in_one_sentence() -> None:
     """The port is closed: the message names the storage without its password."""
-    with pytest.raises(ConfigurationError, match=r"Storage postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db could not"):
+    with pytest.raises(
+        ConfigurationError, match=r"Storage postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db could not"
+    ):
         open_storage("postgresql+psycopg://me:secret@127.0.0.1:1/db")
 
 
 def test_an_unknown_engine_names_its_missing_driver() -> None:
     """SQLAlchemy's own text, not a traceback."""
-    with pytest.raises(ConfigurationError, match="could not be opened|driver"):
+    with pytest.raises(ConfigurationError, match=r"could not be opened|driver"):
         open_storage("nosuchengine://host/db")
 
 
@@ -82,7 +88,9 @@ def test_sqlite_runs_with_write_ahead_logging_after_pickling_too(sqlite_url: str
             assert connection.exec_driver_sql("pragma synchronous").scalar() == 1
             other = sqlite3.connect(sqlite_path(sqlite_url) or "", timeout=0)
             with pytest.raises(sqlite3.OperationalError, match="locked"):
-                other.execute("begin immediate")  # the open transaction holds the write lock from its first word
+                other.execute(
+                    "begin immediate"
+                )  # the open transaction holds the write lock from its first word
             other.close()
         opened.engine.dispose()
 

@@ -50,7 +50,11 @@ def test_packed_steps_are_unpacked_bit_for_bit(
         StepReadings(epoch=2, train_loss=loss, learning_rate=rate, gradient_norm=norm, clipped=clipped)
     )
     unpacked = unpack_steps(2, packed)
-    for written, read in ((loss, unpacked.train_loss), (rate, unpacked.learning_rate), (norm, unpacked.gradient_norm)):
+    for written, read in (
+        (loss, unpacked.train_loss),
+        (rate, unpacked.learning_rate),
+        (norm, unpacked.gradient_norm),
+    ):
         assert written.tobytes() == read.tobytes()
     assert (unpacked.clipped == clipped).all()
 

@@ -15,7 +15,7 @@ import pytest
 
 from studies.recorded import RecordedStudy, open_study
 from studies.records import Outcome, StudyRecord
-from tuner import api
+from tuner import prepared_search
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 
@@ -26,7 +26,9 @@ START_SECONDS = 90
 def tuner_command(*arguments: str, url: str) -> "subprocess.Popen[bytes]":
     environment = os.environ | {"TUNER_STORAGE": url, "OMP_NUM_THREADS": "1"}
     with Path("tuner.log").open("ab") as log:
-        return subprocess.Popen([sys.executable, "-m", "tuner", *arguments], env=environment, stdout=log, stderr=log)
+        return subprocess.Popen(
+            [sys.executable, "-m", "tuner", *arguments], env=environment, stdout=log, stderr=log
+        )
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float = START_SECONDS) -> None:
@@ -64,16 +66,25 @@ def check_exactly(record: StudyRecord, n_wanted: int) -> None:
             assert {name: trial.params[name] for name in before} == before
 
 
-def prepared(url: str, n_trials: int, **more: Any) -> api.PreparedSearch:
-    return api.prepare_search(
-        "quick", "digits", study="shared", storage=url, trials=n_trials, epochs=6, fixed={"batch_size": 32}, **more
+def prepared(url: str, n_trials: int, **more: Any) -> prepared_search.PreparedSearch:
+    return prepared_search.prepare_search(
+        "quick",
+        "digits",
+        study="shared",
+        storage=url,
+        trials=n_trials,
+        epochs=6,
+        fixed={"batch_size": 32},
+        **more,
     )
 
 
 def test_four_workers_one_killed_in_mid_trial(storage_url: str) -> None:
     """40 counted trials, none RUNNING, the killed one lost and its config finished by another."""
     recorded = prepared(storage_url, 40).recorded
-    workers = [tuner_command("worker", "shared", "--quiet", "--grace", "6", url=storage_url) for _ in range(4)]
+    workers = [
+        tuner_command("worker", "shared", "--quiet", "--grace", "6", url=storage_url) for _ in range(4)
+    ]
     victim = workers[0]
     killed: list[int] = []
 
@@ -87,7 +98,9 @@ def test_four_workers_one_killed_in_mid_trial(storage_url: str) -> None:
     victim.send_signal(signal.SIGKILL)
     for worker in workers:
         worker.wait(timeout=240)
-    assert [worker.returncode for worker in workers] == [-signal.SIGKILL, 0, 0, 0], Path("tuner.log").read_text()
+    assert [worker.returncode for worker in workers] == [-signal.SIGKILL, 0, 0, 0], Path(
+        "tuner.log"
+    ).read_text()
     record = open_study("shared", storage_url).record()
     check_exactly(record, 40)
     assert record.counts.lost == 1

@@ -24,7 +24,7 @@ def always_raises(_config: Any, _input_shape: tuple[int, ...], _n_outputs: int) 
     raise ValueError("this model cannot be built")
 
 
-def raises_at_random_places(config: Any, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+def raises_at_random_places(_config: Any, _input_shape: tuple[int, ...], _n_outputs: int) -> nn.Module:
     """A different exception type for each learning rate: no streak of the same one."""
     kinds = [ValueError, KeyError, RuntimeError, TypeError, ZeroDivisionError]
     raises_at_random_places.calls += 1  # type: ignore[attr-defined]

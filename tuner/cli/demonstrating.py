@@ -28,7 +28,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    task: Annotated[str, typer.Option(help="auto is MNIST if it can be had, else scikit-learn's digits.")] = "auto",
+    task: Annotated[
+        str, typer.Option(help="auto is MNIST if it can be had, else scikit-learn's digits.")
+    ] = "auto",
     workers: options.Workers = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
@@ -40,13 +42,12 @@ def demo(
     note("Loading torch and the data …", quiet=quiet)
     from studies.diagnosis import diagnose_record
     from studies.importance import importances_of
-    from tuner import api
-
+    from tuner import prepared_search
     from tuner.training.data import load_dataset
 
     # The name of the data is part of the study's: the demo goes on wherever it is, with MNIST or without.
     name = load_dataset(task, data_dir=data_dir, announce=lambda line: note(line, quiet=quiet)).name
-    prepared = api.prepare_search(
+    prepared = prepared_search.prepare_search(
         "quick",
         name if task == "auto" else task,
         study=f"{STUDY}-{name}",
@@ -64,7 +65,9 @@ def demo(
     record = found.record()
     importances, findings = importances_of(record), diagnose_record(record)
     if as_json:
-        print_json(found.to_json() | {"importances": importances, "findings": [f.to_json() for f in findings]})
+        print_json(
+            found.to_json() | {"importances": importances, "findings": [f.to_json() for f in findings]}
+        )
         return
     say(f"\n[bold]Study[/bold]   {found.study}, in {found.seconds:.0f} s")
     show_trials_line(record)

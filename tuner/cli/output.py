@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from studies.records import StudyRecord, TrialRecord
 
 _BAR_CELLS = 24
+_HANDLER = "tuner"
 
 
 def print_json(value: Any) -> None:
@@ -88,7 +89,9 @@ def show_best(record: "StudyRecord", best: "TrialRecord | None") -> None:
     if best is None:
         say("[bold]Best[/bold]    no trial completed")
         return
-    say(f"[bold]Best[/bold]    {metric_value(best.value, record.metric)} {record.metric} in trial {best.number}")
+    say(
+        f"[bold]Best[/bold]    {metric_value(best.value, record.metric)} {record.metric} in trial {best.number}"
+    )
     say(f"        {config_text(best.searched or best.config)}")
 
 
@@ -99,7 +102,11 @@ def show_importances(found: "Importances", *, limit: int | None = None) -> None:
         for row in rows[:limit]:
             bar = "█" * round(_BAR_CELLS * min(1.0, max(0.0, row.importance)))
             mark = "" if row.significant else "  not told from noise"
-            say(f"  {row.lever:22} {row.importance:5.2f}  [{row.low:.2f}, {row.high:.2f}]  {bar}{mark}".replace("[0", r"\[0").replace("[1", r"\[1"))
+            say(
+                f"  {row.lever:22} {row.importance:5.2f}  [{row.low:.2f}, {row.high:.2f}]  {bar}{mark}".replace(
+                    "[0", r"\[0"
+                ).replace("[1", r"\[1")
+            )
         if not rows:
             say(f"  nothing to say by {evaluator}")
     say(f"  {found.verdict}")
@@ -128,17 +135,24 @@ def set_up_logging(*, quiet: bool, log_file: Path | None) -> None:
     """Warnings in one line on stderr; everything, with tracebacks, in the log file."""
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study and trial; we show progress
+    optuna.logging.set_verbosity(
+        optuna.logging.WARNING
+    )  # it announces every study and trial; we show progress
     root = logging.getLogger()
     root.setLevel(logging.INFO)
+    for handler in [handler for handler in root.handlers if handler.name == _HANDLER]:
+        root.removeHandler(handler)  # a second command in one process
+        handler.close()
     if not quiet:
         stderr = logging.StreamHandler()
+        stderr.name = _HANDLER
         stderr.setLevel(logging.WARNING)
         stderr.setFormatter(_OneLine("%(message)s"))
         root.addHandler(stderr)
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(log_file)
+        file.name = _HANDLER
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.addHandler(file)
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from tuner.cli.output import metric_value, note
 
 if TYPE_CHECKING:
-    from tuner.api import Progress
+    from tuner.prepared_search import Progress
 
 
 @contextmanager
 def showing_progress(*, quiet: bool) -> "Iterator[Callable[[Progress], None]]":
-    """A callback for `tuner.api.search` that shows progress on stderr."""
+    """A callback for `tuner.search` that shows progress on stderr."""
     if quiet:
         yield lambda _progress: None
     elif sys.stderr.isatty():
@@ -26,10 +26,16 @@ def showing_progress(*, quiet: bool) -> "Iterator[Callable[[Progress], None]]":
 @contextmanager
 def _bar() -> "Iterator[Callable[[Progress], None]]":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
 
-    columns = (BarColumn(bar_width=28), MofNCompleteColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    columns = (
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("search", total=None, state="starting")
 
         def show(progress: "Progress") -> None:
@@ -61,7 +67,9 @@ class _Lines:
             value = metric_value(trial.value, progress.record.metric)
             outcome = trial.outcome.value if trial.outcome else trial.state
             done = f"{progress.record.counts.counted}/{progress.n_trials}"
-            note(f"[{done}] trial {number} {outcome} {value} · {_best(progress)} · {_eta(progress, progress.seconds)}")
+            note(
+                f"[{done}] trial {number} {outcome} {value} · {_best(progress)} · {_eta(progress, progress.seconds)}"
+            )
         self._seen = set(ended)
 
 
@@ -82,7 +90,7 @@ def _eta(progress: "Progress", elapsed: float | None) -> str:
     """Time left at the pace of this run's own trials."""
     ended = [trial for trial in progress.record.trials if trial.state in _ENDED and trial.ended is not None]
     left = progress.n_trials - progress.record.counts.counted
-    durations = [trial.seconds for trial in ended[-20:] if trial.seconds == trial.seconds]  # noqa: PLR0124 - NaN
+    durations = [trial.seconds for trial in ended[-20:] if trial.seconds == trial.seconds]
     if not durations or left <= 0 or elapsed is None:
         return "done" if left <= 0 else "ETA unknown"
     n_running = max(1, sum(trial.state == "running" for trial in progress.record.trials))

@@ -20,7 +20,7 @@ from tuner.cli.output import (
 from tuner.cli.progress import showing_progress
 
 if TYPE_CHECKING:
-    from tuner.api import PreparedSearch, Search
+    from tuner.prepared_search import PreparedSearch, Search
 
 NO_TRIAL_COMPLETED, TRAINING_FAILED = 3, 1
 _GRACE_SECONDS = 60.0
@@ -32,27 +32,47 @@ def add_to(app: typer.Typer) -> None:
     app.command()(worker)
 
 
-def search(  # noqa: PLR0913 - one option per concern
-    task: Annotated[str, typer.Option(help="mnist, fashion-mnist, kmnist, cifar10, digits, auto, npz:FILE, module:function.")] = "auto",
+def search(
+    task: Annotated[
+        str,
+        typer.Option(help="mnist, fashion-mnist, kmnist, cifar10, digits, auto, npz:FILE, module:function."),
+    ] = "auto",
     space: Annotated[str, typer.Option(help="A preset (see `tuner spaces`) or a YAML file.")] = "quick",
-    study: Annotated[str | None, typer.Option(help="The study's name.", show_default="<task>-<space>")] = None,
-    trials: Annotated[int, typer.Option(help="The study's total, over all workers, nodes and resumptions.")] = 50,
+    study: Annotated[
+        str | None, typer.Option(help="The study's name.", show_default="<task>-<space>")
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(help="The study's total, over all workers, nodes and resumptions.")
+    ] = 50,
     epochs: Annotated[int, typer.Option(help="Of each training.")] = 10,
     sampler: Annotated[str, typer.Option(help="tpe, random, grid, qmc, gp, cmaes, nsga2.")] = "tpe",
-    pruner: Annotated[str, typer.Option(help="median, percentile, hyperband, asha, patient, none.")] = "median",
+    pruner: Annotated[
+        str, typer.Option(help="median, percentile, hyperband, asha, patient, none.")
+    ] = "median",
     seed: Annotated[int, typer.Option(help="Of the sampler's stream and of every training.")] = 0,
-    metric: Annotated[str, typer.Option(help="validation_accuracy, validation_loss, train_loss, train_accuracy, calibration_error, seconds.")] = "validation_accuracy",
-    direction: Annotated[str | None, typer.Option(help="maximize or minimize.", show_default="the metric's own")] = None,
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="validation_accuracy, validation_loss, train_loss, train_accuracy, calibration_error, seconds."
+        ),
+    ] = "validation_accuracy",
+    direction: Annotated[
+        str | None, typer.Option(help="maximize or minimize.", show_default="the metric's own")
+    ] = None,
     model: options.Model = None,
     settings: options.Settings = None,
-    enqueue: Annotated[Path | None, typer.Option(metavar="FILE", help="A config (YAML) to train first: the one you use now.")] = None,
+    enqueue: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A config (YAML) to train first: the one you use now.")
+    ] = None,
     workers: options.Workers = None,
     timeout: options.Timeout = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     grace: options.Grace = _GRACE_SECONDS,
-    dry_run: Annotated[bool, typer.Option(help="Check everything, say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Check everything, say what would be done, and do nothing.")
+    ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     log_file: options.LogFile = None,
@@ -64,7 +84,7 @@ def search(  # noqa: PLR0913 - one option per concern
     fixed = options.fixed_keys(settings, model)
     enqueued = None if enqueue is None else options.read_config_file(enqueue)
     set_up_logging(quiet=quiet, log_file=log_file)
-    from tuner import api
+    from tuner import prepared_search
 
     asked: dict[str, Any] = {
         "study": study, "storage": storage, "trials": trials, "epochs": epochs, "sampler": sampler,
@@ -72,15 +92,22 @@ def search(  # noqa: PLR0913 - one option per concern
         "fixed": fixed, "enqueue": enqueued, "data_dir": data_dir,
     }  # fmt: skip
     if dry_run:
-        _show_plan(api.plan_search(space, task, announce=note, **asked), trials=trials, as_json=as_json)
+        _show_plan(
+            prepared_search.plan_search(space, task, announce=note, **asked), trials=trials, as_json=as_json
+        )
         return
-    prepared = api.prepare_search(space, task, announce=lambda line: note(line, quiet=quiet), **asked)
+    prepared_search.check_limits(workers=workers, timeout=timeout, grace=grace)
+    prepared = prepared_search.prepare_search(
+        space, task, announce=lambda line: note(line, quiet=quiet), **asked
+    )
     _run(prepared, workers=workers, timeout=timeout, grace=grace, quiet=quiet, as_json=as_json)
 
 
-def resume(  # noqa: PLR0913
+def resume(
     study: options.StudyArgument,
-    trials: Annotated[int | None, typer.Option(help="The study's total.", show_default="as asked for last")] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="The study's total.", show_default="as asked for last")
+    ] = None,
     workers: options.Workers = None,
     timeout: options.Timeout = None,
     storage: options.Storage = None,
@@ -93,9 +120,10 @@ def resume(  # noqa: PLR0913
 ) -> None:
     """Go on with a study: its task, space, sampler and pruner as recorded, without repeating a suggestion."""
     set_up_logging(quiet=quiet, log_file=log_file)
-    from tuner import api
+    from tuner import prepared_search
 
-    prepared = api.prepare_resume(
+    prepared_search.check_limits(workers=workers, timeout=timeout, grace=grace)
+    prepared = prepared_search.prepare_resume(
         study,
         storage=storage,
         trials=trials,
@@ -106,9 +134,11 @@ def resume(  # noqa: PLR0913
     _run(prepared, workers=workers, timeout=timeout, grace=grace, quiet=quiet, as_json=as_json)
 
 
-def worker(  # noqa: PLR0913
+def worker(
     study: options.StudyArgument,
-    trials: Annotated[int | None, typer.Option(help="The study's total.", show_default="as asked for last")] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="The study's total.", show_default="as asked for last")
+    ] = None,
     timeout: options.Timeout = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
@@ -119,16 +149,25 @@ def worker(  # noqa: PLR0913
 ) -> None:
     """One worker of a study that exists, for job arrays: takes trials until the total is reached."""
     set_up_logging(quiet=quiet, log_file=log_file)
-    from tuner import api
+    from tuner import prepared_search
 
-    prepared = api.prepare_resume(study, storage=storage, trials=trials, device=device, data_dir=data_dir)
+    prepared_search.check_limits(timeout=timeout, grace=grace)
+    prepared = prepared_search.prepare_resume(
+        study, storage=storage, trials=trials, device=device, data_dir=data_dir
+    )
     with showing_progress(quiet=quiet) as show:
         found = prepared.run(workers=1, timeout=timeout, grace=grace, on_progress=show)
     sys.exit(_exit_code(found))
 
 
 def _run(
-    prepared: "PreparedSearch", *, workers: int | None, timeout: float | None, grace: float, quiet: bool, as_json: bool
+    prepared: "PreparedSearch",
+    *,
+    workers: int | None,
+    timeout: float | None,
+    grace: float,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     with showing_progress(quiet=quiet) as show:
         found = prepared.run(workers=workers, timeout=timeout, grace=grace, on_progress=show)
@@ -163,7 +202,9 @@ def _say_ending(found: "Search", *, n_wanted: int) -> None:
 
     done = found.n_trials.counted
     if found.ending is Ending.INTERRUPTED:
-        note(f"Interrupted after {done} of {n_wanted} trials. Nothing is lost: `tuner resume {found.study}` goes on.")
+        note(
+            f"Interrupted after {done} of {n_wanted} trials. Nothing is lost: `tuner resume {found.study}` goes on."
+        )
     elif found.ending is Ending.OUT_OF_TIME:
         note(f"Time is up after {done} of {n_wanted} trials. `tuner resume {found.study}` goes on.")
     elif found.ending is Ending.HALTED and found.error is not None:
@@ -188,7 +229,8 @@ def _show_plan(plan: Any, *, trials: int, as_json: bool) -> None:
         print_json({"plan": plan, "trials": trials})
         return
     space = Space.from_json(plan.space)
-    say(f"Would search {len(space)} levers of {space.name} on {plan.task} ({plan.split.get('n_train')} training samples):")
-    say(f"  {', '.join(space.names)}")
-    say(f"  {trials} trials x {plan.epochs} epochs, {plan.sampler} sampler, {plan.pruner} pruner, seed {plan.seed}")
+    searched = [lever.name for lever in space if lever.key not in plan.fixed]
+    say(f"Would search {space.name} on {plan.task}, {plan.split['n_train']} training samples:")
+    say(f"  {', '.join(searched)}")
+    say(f"  {trials} trials x {plan.epochs} epochs, sampler {plan.sampler}, pruner {plan.pruner}")
     say(f"  to {plan.direction} {plan.metric}; nothing was written")

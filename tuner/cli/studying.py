@@ -88,7 +88,9 @@ def show(
     say(f"[bold]Study[/bold]   {record.name}")
     if record.plan is not None:
         plan = record.plan
-        say(f"[bold]Plan[/bold]    {plan.task}, {plan.epochs} epochs, {plan.sampler} + {plan.pruner}, seed {plan.seed}")
+        say(
+            f"[bold]Plan[/bold]    {plan.task}, {plan.epochs} epochs, {plan.sampler} + {plan.pruner}, seed {plan.seed}"
+        )
         fixed = f"  fixed: {config_text(plan.fixed)}" if plan.fixed else ""
         say(f"        to {plan.direction} {plan.metric}{fixed}")
     show_trials_line(record)
@@ -105,11 +107,17 @@ def show(
             trial.outcome.value if trial.outcome else trial.state,
             metric_value(trial.value, record.metric),
             number(trial.seconds, 3),
-            config_text(trial.searched) if trial.error is None else f"{trial.error.type}: {trial.error.message}",
+            config_text(trial.searched)
+            if trial.error is None
+            else f"{trial.error.type}: {trial.error.message}",
         )
         for trial in ranked[:limit]
     ]
-    table(("trial", "outcome", record.metric, "seconds", "config"), rows, right=("trial", record.metric, "seconds"))
+    table(
+        ("trial", "outcome", record.metric, "seconds", "config"),
+        rows,
+        right=("trial", record.metric, "seconds"),
+    )
     if len(ranked) > limit:
         say(f"  … and {len(ranked) - limit} more (--limit)")
     next_commands(f"tuner report {study}", f"tuner diagnose {study}")

@@ -36,7 +36,9 @@ def diagnose(
     next_commands(f"tuner report {study}", f"tuner importance {study}")
 
 
-def importance(study: options.StudyArgument, storage: options.Storage = None, as_json: options.Json = False) -> None:
+def importance(
+    study: options.StudyArgument, storage: options.Storage = None, as_json: options.Json = False
+) -> None:
     """How much each lever mattered, with intervals, and whether the trials suffice to say so."""
     from studies.importance import importances_of
     from studies.recorded import open_study
@@ -51,7 +53,9 @@ def importance(study: options.StudyArgument, storage: options.Storage = None, as
 
 def report(
     study: options.StudyArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", show_default="runs/STUDY/report.html")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", show_default="runs/STUDY/report.html")
+    ] = None,
     storage: options.Storage = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -60,8 +64,8 @@ def report(
     from studies.recorded import open_study
     from studies.telling import publish_study, write_study_report
 
-    note("Reading the study, measuring importances …", quiet=quiet or as_json)
     recorded = open_study(study, storage, writable=True)
+    note("Reading the study, measuring importances …", quiet=quiet or as_json)
     told = write_study_report(recorded, output)
     publish_study(recorded, told)
     if as_json:
@@ -74,10 +78,12 @@ def report(
 def dashboard(
     study: Annotated[str | None, typer.Argument(metavar="STUDY", help="The study to open first.")] = None,
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
-    host: Annotated[str, typer.Option(help="Address to listen on. The dashboard asks for no password.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. The dashboard asks for no password.")
+    ] = "127.0.0.1",
     storage: options.Storage = None,
 ) -> None:
     """Look at studies in optuna-dashboard, with the notes and reports that `tuner report` put there."""
-    from studies.dashboard import serve
+    from studies.serving import serve_dashboard
 
-    serve(study, storage=storage, host=host, port=port, announce=say)
+    serve_dashboard(study, storage=storage, host=host, port=port, announce=say)

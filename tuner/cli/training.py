@@ -31,14 +31,18 @@ def add_to(app: typer.Typer) -> None:
     app.command()(export)
 
 
-def train(  # noqa: PLR0913 - one option per concern
+def train(
     task: Annotated[str, typer.Option(help="As for `tuner search`.")] = "auto",
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="A config as YAML; --set goes over it.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A config as YAML; --set goes over it.")
+    ] = None,
     settings: options.Settings = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
     seed: Annotated[int | None, typer.Option(help="Short for --set seed=N.")] = None,
     model: options.Model = None,
-    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep config.yaml and weights.pt here.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep config.yaml and weights.pt here.")
+    ] = None,
     study: Annotated[str | None, typer.Option(help="Also record it as a trial of this study.")] = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
@@ -81,7 +85,9 @@ def export(
     study: options.StudyArgument,
     best: Annotated[bool, typer.Option("--best", help="The best trial (the default).")] = False,
     trial: Annotated[int | None, typer.Option(help="Another trial, by its number.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", show_default="runs/STUDY/best")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", show_default="runs/STUDY/best")
+    ] = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
@@ -128,14 +134,19 @@ class _EpochLines:
 
 def _show(trained: Any, *, save: Path | None, study: str | None) -> None:
     say(f"\n[bold]{trained.outcome.value}[/bold]  {trained.outcome.sentence} {trained.outcome.hint}")
-    say(f"[bold]Best[/bold]  {metric_value(trained.value, trained.metric)} {trained.metric} in epoch {trained.best_epoch}")
+    best = metric_value(trained.value, trained.metric)
+    say(f"[bold]Best[/bold]  {best} {trained.metric} in epoch {trained.best_epoch}")
     last = trained.telemetry.epochs[-1]
     if last.layers:
         rows = [
             (layer.name, number(layer.gradient_norm), number(layer.update_ratio), number(layer.dead_fraction))
             for layer in last.layers
         ]
-        table(("layer", "gradient norm", "update ratio", "dead units"), rows, right=("gradient norm", "update ratio", "dead units"))
+        table(
+            ("layer", "gradient norm", "update ratio", "dead units"),
+            rows,
+            right=("gradient norm", "update ratio", "dead units"),
+        )
     show_findings(trained.findings)
     commands = ["tuner search --space quick"]
     if study is not None:

@@ -14,7 +14,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def levers(
-    name: Annotated[str | None, typer.Argument(help="One lever: its story.")] = None, as_json: options.Json = False
+    name: Annotated[str | None, typer.Argument(help="One lever: its story.")] = None,
+    as_json: options.Json = False,
 ) -> None:
     """The levers we know: their ranges, defaults and reasons."""
     from search_spaces.catalog import LEVERS, lever
@@ -34,7 +35,9 @@ def levers(
     if as_json:
         print_json([found.to_json() for found in LEVERS])
         return
-    rows = [(found.name, found.family.value, found.range_text, found.default, found.reason) for found in LEVERS]
+    rows = [
+        (found.name, found.family.value, found.range_text, found.default, found.reason) for found in LEVERS
+    ]
     table(("lever", "family", "range", "default", "why"), rows)
     next_commands("tuner levers learning_rate", "tuner spaces")
 

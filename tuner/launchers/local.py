@@ -52,7 +52,8 @@ class LocalLauncher:
         finally:
             _end(processes)
         return [
-            WorkerExit(exit_code=process.returncode, log=log) for process, log in zip(processes, logs, strict=True)
+            WorkerExit(exit_code=process.returncode, log=log)
+            for process, log in zip(processes, logs, strict=True)
         ]
 
     def _start(self, log: Path) -> subprocess.Popen[bytes]:
@@ -67,7 +68,7 @@ class LocalLauncher:
             command += ["--data-dir", str(settings.data_dir)]
         with log.open("wb") as output:
             # The URL may hold a password: it travels in the environment, which other users cannot list.
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603 - our own command, no shell
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._environment()
             )
 

@@ -179,7 +179,9 @@ class AskTellLoop:
             for key, value in attributes.items():
                 trial.set_user_attr(key, value)
         except UpdateFinishedTrialError:
-            _log.warning("Trial %d was taken over by another worker; its result here is dropped.", trial.number)
+            _log.warning(
+                "Trial %d was taken over by another worker; its result here is dropped.", trial.number
+            )
 
     def _repeated_error(self) -> TrialError | None:
         """The exception that ended the last trials of this run, if it was always the same."""
@@ -212,4 +214,3 @@ class _Fence:
 
     def close(self) -> None:
         self.is_closed = True
-

@@ -58,7 +58,7 @@ class Objective:
         ConfigurationError: for an unknown space, task, metric or config key.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as `tuner.search`: one keyword per concern
         self,
         space: Space | str | Path,
         task: Task,
@@ -155,7 +155,9 @@ class Objective:
             run.stop(Outcome.LOST)  # another worker took the trial over: drop the work
         return Trained(outcome=run.outcome, value=run.value(self.metric), best_epoch=run.best_epoch)
 
-    def _keep(self, telemetry: TelemetryTables, trial: optuna.Trial, run: TrainingRun, readings: EpochReadings) -> None:
+    def _keep(
+        self, telemetry: TelemetryTables, trial: optuna.Trial, run: TrainingRun, readings: EpochReadings
+    ) -> None:
         trial_id = trial._trial_id  # noqa: SLF001 - telemetry is keyed by it, as Optuna's own tables are
         if readings.epoch == 0:
             telemetry.save_probes(trial_id, run.step_zero, run.data_probe)

@@ -100,4 +100,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # run from a checkout that was never installed
             found[name] = "unknown"
     return found
-

@@ -62,7 +62,9 @@ PRUNERS: dict[str, Callable[[int], BasePruner]] = {
     "hyperband": lambda epochs: optuna.pruners.HyperbandPruner(
         min_resource=FIRST_RUNG, max_resource=max(epochs, FIRST_RUNG + 1), reduction_factor=3
     ),
-    "asha": lambda _epochs: optuna.pruners.SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=3),
+    "asha": lambda _epochs: optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=FIRST_RUNG, reduction_factor=3
+    ),
     "patient": lambda _epochs: optuna.pruners.PatientPruner(optuna.pruners.MedianPruner(), patience=2),
     "none": lambda _epochs: optuna.pruners.NopPruner(),
 }
@@ -102,7 +104,5 @@ def n_grid_points(space: Space) -> int:
 class _AskTellGrid(optuna.samplers.GridSampler):
     """A grid that leaves stopping to the budget: Optuna's calls ``study.stop()``, an error outside ``optimize``."""
 
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: object
-    ) -> None:
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: object) -> None:
         """Do nothing."""

@@ -15,12 +15,18 @@ from search_spaces.errors import ConfigurationError, DataError
 from studies.recorded import list_studies, open_study
 from studies.records import Outcome
 from tests.tuner import user_code
-from tuner import api
+from tuner import prepared_search
 from tuner.searching.ask_tell import Ending
 from tuner.searching.strategy import PRUNERS, SAMPLERS
 from tuner.worker import Interruption, WorkerSettings, run_worker
 
-FAST: dict[str, Any] = {"epochs": 2, "workers": 1, "pruner": "none", "sampler": "random", "fixed": {"width": 8}}
+FAST: dict[str, Any] = {
+    "epochs": 2,
+    "workers": 1,
+    "pruner": "none",
+    "sampler": "random",
+    "fixed": {"width": 8},
+}
 
 
 def found_by(space: Any = "quick", task: Any = user_code.blob_arrays, **changes: Any) -> tuner.Search:
@@ -109,14 +115,21 @@ def test_every_sampler_works_by_name(sampler: str) -> None:
     assert found.n_trials.complete == 12
     assert found.best is not None
     for trial in found.record().trials:
-        assert ("one_minus_momentum" in trial.params) == (trial.params["optimizer"] == "sgd" or sampler == "none")
+        assert ("one_minus_momentum" in trial.params) == (
+            trial.params["optimizer"] == "sgd" or sampler == "none"
+        )
 
 
 @pytest.mark.parametrize("pruner", list(PRUNERS))
 def test_every_pruner_works_by_name(pruner: str) -> None:
     """And all but `none` prune something among trials that differ by decades of learning rate."""
     found = found_by(
-        "quick", user_code.noise_task, pruner=pruner, trials=14, epochs=8, metric="validation_loss",
+        "quick",
+        user_code.noise_task,
+        pruner=pruner,
+        trials=14,
+        epochs=8,
+        metric="validation_loss",
         fixed={"width": 8, "batch_size": 16},
     )
     assert found.n_trials.counted == 14
@@ -188,7 +201,13 @@ def test_the_same_exception_three_times_in_a_row_ends_the_study() -> None:
 def test_a_diverged_trial_teaches_the_sampler_and_keeps_its_telemetry() -> None:
     """Told as PRUNED with its last finite value; its own value is null; it counts as diverged alone."""
     found = found_by(model=user_code.explosive_model, trials=2, epochs=5, fixed={"batch_size": 32})
-    assert dataclasses.asdict(found.n_trials) == {"complete": 0, "pruned": 0, "diverged": 2, "failed": 0, "lost": 0}
+    assert dataclasses.asdict(found.n_trials) == {
+        "complete": 0,
+        "pruned": 0,
+        "diverged": 2,
+        "failed": 0,
+        "lost": 0,
+    }
     assert found.best is None
     frozen = open_study("s").study.trials[0]
     assert frozen.state is TrialState.PRUNED
@@ -213,7 +232,9 @@ def test_time_that_runs_out_hands_the_trial_back() -> None:
 
 def test_an_interrupted_trial_is_trained_again_on_resume() -> None:
     """Its config comes back as a new trial, and the total is exact with none RUNNING or WAITING."""
-    prepared = api.prepare_search("quick", "digits", study="s", trials=3, epochs=2, fixed={"width": 8})
+    prepared = prepared_search.prepare_search(
+        "quick", "digits", study="s", trials=3, epochs=2, fixed={"width": 8}
+    )
     interruption = Interruption()
     seen: list[int] = []
 
@@ -277,7 +298,7 @@ def test_a_function_of_a_script_cannot_reach_worker_processes() -> None:
     def mine() -> Any:
         return user_code.blob_arrays()
 
-    with pytest.raises(ConfigurationError, match="which worker processes cannot import; .* workers=1"):
+    with pytest.raises(ConfigurationError, match=r"which worker processes cannot import; .* workers=1"):
         found_by(task=mine, workers=2)
     assert found_by(task=mine, study="here", workers=None).n_trials.counted == 4
 
