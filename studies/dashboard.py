@@ -5,6 +5,7 @@ DIR``.
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import optuna
 import optuna_dashboard
 import plotly.graph_objects as go
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.exceptions import ExperimentalWarning
 from optuna_dashboard.artifact import get_artifact_path
 
 from studies.diagnosis import Finding
@@ -43,7 +45,10 @@ def publish(
     Published again, all of it replaces what was there. Without a ``report_path`` a former report stays.
     """
     if study.metric_names != [record.metric]:
-        study.set_metric_names([record.metric])
+        with warnings.catch_warnings():
+            # Experimental since Optuna 3.2; the dashboard reads it, and a user can do nothing about the warning.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([record.metric])
     link = "" if report_path is None else _publish_report(study, artifact_directory, report_path)
     optuna_dashboard.save_note(study, note_of(record, findings, importances, report_link=link))
     for name, figure in _figures(record, importances).items():
@@ -58,8 +63,8 @@ def note_of(
     parts = [f"## {_text(wording.verdict(record))}"]
     if report_link:
         parts.append(f"[Open the report]({report_link})")
-    if record.best is not None and record.best.config:
-        parts += ["### Best config", _table(record.best.config)]
+    if record.best is not None and (chosen := wording.chosen(record.best)):
+        parts += ["### Best config", _table(chosen)]
     parts.append("### What is wrong")
     parts += [_finding(finding) for finding in findings] or ["Nothing: no symptom crossed its threshold."]
     parts += ["### Which levers matter", _text(importances.verdict)]

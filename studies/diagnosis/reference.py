@@ -1,0 +1,194 @@
+"""What a trial is measured against: chance, the noise floor, and the study's best at the same epoch."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.curves import Curve, slope_t
+from studies.records import EpochReadings, Outcome, StudyRecord, Telemetry, TrialRecord
+
+NAN = float("nan")
+
+
+def trained(trial: TrialRecord, quantity: str) -> Curve:
+    """The epoch readings of ``quantity`` from epoch 1 on, shape [n_epochs]; empty without telemetry."""
+    rows = trained_rows(trial)
+    return np.array([getattr(row, quantity) for row in rows], dtype=np.float64)
+
+
+def trained_rows(trial: TrialRecord) -> tuple[EpochReadings, ...]:
+    """The rows of epoch 1 and later."""
+    return tuple(row for row in (trial.telemetry or Telemetry()).epochs if row.epoch > 0)
+
+
+def untrained_loss(telemetry: Telemetry) -> float:
+    """The untrained network's loss: epoch 0, else the step-0 probe, else ln(classes); NaN without any."""
+    readings = [row.train_loss for row in telemetry.epochs if row.epoch == 0]
+    if telemetry.step_zero is not None:
+        readings += [telemetry.step_zero.expected_loss, telemetry.step_zero.train_loss]
+    return next((reading for reading in readings if math.isfinite(reading)), NAN)
+
+
+def indifferent_loss(telemetry: Telemetry) -> float:
+    """What a network pays that knows nothing: ln(classes), else the untrained network's loss."""
+    probe = telemetry.step_zero
+    if probe is not None and math.isfinite(probe.expected_loss):
+        return probe.expected_loss
+    return untrained_loss(telemetry)
+
+
+def chance_accuracy(telemetry: Telemetry) -> float:
+    """The accuracy of always answering the most frequent class; 0 where the classes are not recorded."""
+    data = telemetry.data
+    if data is None or not sum(data.validation_class_counts):
+        return 0.0
+    return max(data.validation_class_counts) / sum(data.validation_class_counts)
+
+
+def validation_error(telemetry: Telemetry, accuracy: float) -> float:
+    """SE_val: the standard error of a validation accuracy, sqrt(a(1-a)/n).
+
+    The noise floor between replicates is seldom known; this is its smallest possible value. One answer's
+    worth is the least: at an accuracy of 1 the formula says 0.
+    """
+    size = telemetry.data.n_validation if telemetry.data is not None else 0
+    n = float(size or limits.ASSUMED_VALIDATION_SIZE.value)
+    return max(math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / n), 1.0 / n)
+
+
+def has_diverged(trial: TrialRecord) -> bool:
+    """Whether a loss or a parameter became infinite or NaN, stopped for it or not."""
+    return trial.outcome is Outcome.DIVERGED or bool(np.any(~np.isfinite(trained(trial, "train_loss"))))
+
+
+def still_falls(trial: TrialRecord) -> bool:
+    """Whether the train loss has a clear downward slope over the second half of the training."""
+    losses = trained(trial, "train_loss")
+    losses = losses[np.isfinite(losses)]
+    return slope_t(losses[-max(3, len(losses) // 2) :]) < limits.STILL_FALLING_T.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How much a trial has learned by an epoch: 0 is nothing, 1 is everything."""
+
+    value: float
+    quantity: str
+    noise: float
+
+
+def fit_by(
+    trial: TrialRecord, epoch: int | None = None, *, splits: tuple[str, ...] = ("train", "validation")
+) -> Fit | None:
+    """The best of ``splits`` up to ``epoch``: an accuracy, or the share of the initial loss that is gone.
+
+    Both splits by default, because dropout and augmentation make the train side look worse than it is: who
+    fits either has the capacity. None where neither accuracies nor an initial loss is recorded.
+    """
+    telemetry = trial.telemetry
+    rows = [row for row in trained_rows(trial) if epoch is None or row.epoch <= epoch]
+    if telemetry is None or not rows:
+        return None
+    accuracies = _finite(rows, [f"{split}_accuracy" for split in splits])
+    if accuracies:
+        best = max(accuracies)
+        return Fit(value=best, quantity="accuracy", noise=validation_error(telemetry, best))
+    losses = _finite(rows, [f"{split}_loss" for split in splits])
+    initial = untrained_loss(telemetry)
+    if not losses or not initial > 0.0:
+        return None
+    return Fit(value=1.0 - min(losses) / initial, quantity="explained_loss", noise=0.0)
+
+
+def _finite(rows: Sequence[EpochReadings], quantities: Sequence[str]) -> list[float]:
+    readings = [float(getattr(row, quantity)) for row in rows for quantity in quantities]
+    return [reading for reading in readings if math.isfinite(reading)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoorFit:
+    """A trial that fits neither split as well as is known to be possible."""
+
+    quantity: str
+    value: float
+    threshold: float
+    source: str
+    n_epochs: int
+
+
+def poor_fit(trial: TrialRecord, study: StudyRecord) -> PoorFit | None:
+    """Whether the trial fits far worse than the study's best trial did by the same epoch.
+
+    The same epoch, so that a pruned trial is judged by what it saw. Without such a peer an absolute threshold
+    decides. None below ``PERSISTENCE`` trained epochs.
+    """
+    rows = trained_rows(trial)
+    own = fit_by(trial)
+    if own is None or len(rows) < limits.PERSISTENCE.value:
+        return None
+    reference = _reference_fit(trial, study, rows[-1].epoch)
+    if reference is not None and reference.quantity == own.quantity:
+        rule = limits.POOR_FIT_ERROR_RATIO
+        margin = max(limits.POOR_FIT_MARGIN.value, limits.POOR_FIT_NOISE_FLOORS.value * reference.noise)
+        threshold = min(1.0 - rule.value * (1.0 - reference.value), reference.value - margin)
+    else:
+        rule = limits.POOR_FIT_ACCURACY if own.quantity == "accuracy" else limits.POOR_FIT_EXPLAINED
+        threshold = rule.value
+    if own.value >= threshold:
+        return None
+    return PoorFit(
+        quantity=own.quantity, value=own.value, threshold=threshold, source=rule.source, n_epochs=len(rows)
+    )
+
+
+def _reference_fit(trial: TrialRecord, study: StudyRecord, epoch: int) -> Fit | None:
+    """What the study's best trial reached on validation by ``epoch``; None if it has hardly learned."""
+    peer = peer_of(trial, study)
+    in_the_end = fit_by(peer, splits=("validation",)) if peer is not None else None
+    if peer is None or peer.telemetry is None or in_the_end is None:
+        return None
+    chance = chance_accuracy(peer.telemetry) if in_the_end.quantity == "accuracy" else 0.0
+    return fit_by(peer, epoch, splits=("validation",)) if has_learned(in_the_end.value, chance) else None
+
+
+def has_learned(fit: float, chance: float) -> bool:
+    """Whether a fit is at least half of the way from chance to perfect."""
+    return fit - chance >= limits.GATE_PROGRESS.value * (1.0 - chance)
+
+
+def peer_of(trial: TrialRecord, study: StudyRecord) -> TrialRecord | None:
+    """The study's best complete trial, when it is another one and has telemetry."""
+    best = study.best
+    return best if best is not None and best.number != trial.number and trained_rows(best) else None
+
+
+def is_healthy(trial: TrialRecord, study: StudyRecord) -> bool:
+    """The healthy gate: nothing non-finite, and within two noise floors of the study's best complete trial.
+
+    It needs ``GATE_PEERS`` complete trials, and a best one that has clearly learned: in a study in which
+    everything fails, nobody is healthy by comparison. Without accuracies nothing is known of the noise, and
+    the gate stays shut.
+    """
+    best = study.best
+    if has_diverged(trial) or best is None or best.telemetry is None:
+        return False
+    best_accuracy, accuracy = _best_accuracy(best), _best_accuracy(trial)
+    if (
+        len(study.complete_trials) < limits.GATE_PEERS.value
+        or math.isnan(best_accuracy)
+        or math.isnan(accuracy)
+    ):
+        return False
+    if not has_learned(best_accuracy, chance_accuracy(best.telemetry)):
+        return False
+    noise = validation_error(best.telemetry, best_accuracy)
+    return accuracy >= best_accuracy - limits.NOISE_FLOORS.value * noise
+
+
+def _best_accuracy(trial: TrialRecord) -> float:
+    readings = trained(trial, "validation_accuracy")
+    readings = readings[np.isfinite(readings)]
+    return float(readings.max()) if len(readings) else NAN

@@ -1,0 +1,104 @@
+"""Divergence: the loss becomes infinite or NaN, or climbs back to where nothing is learned."""
+
+import math
+
+import numpy as np
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.causes import causes_before_training, ranked
+from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
+from studies.diagnosis.reference import NAN, has_diverged, indifferent_loss, trained, trained_rows
+from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.situation import Situation
+from studies.diagnosis.symptom import TrialSymptom
+from studies.records import StudyRecord, TrialRecord
+
+NAME = "divergence"
+EXPLODED_EPOCHS = 2
+"""A loss must stay exploded this long: one bad epoch recovers."""
+
+
+def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
+    """A non-finite loss, or one that had fallen and stays above twice its minimum and near ln(classes)."""
+    if has_diverged(trial):
+        sentence, evidence = _non_finite(trial)
+    elif exploded := _exploded(trial):
+        sentence, evidence = exploded
+    else:
+        return None
+    situation = Situation(trial=trial)
+    causes = _causes(situation)
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=Severity.BLOCKER,
+        sentence=sentence,
+        causes=causes,
+        evidence=(evidence,),
+        remedies=remedies_for(causes, situation),
+    )
+
+
+def _causes(situation: Situation) -> tuple[Cause, ...]:
+    causes = causes_before_training(situation.trial)
+    causes.append(Cause(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.6 if causes else 0.9))
+    if situation.number("momentum") >= limits.MOMENTUM_HIGH.value:
+        causes.append(Cause(name=CauseName.MOMENTUM_TOO_HIGH, confidence=0.5))
+    return ranked(causes)
+
+
+def _non_finite(trial: TrialRecord) -> tuple[str, Evidence]:
+    rows = trained_rows(trial)
+    bad = [row for row in rows if not math.isfinite(row.train_loss)]
+    step = _first_bad_step(trial)
+    # The epoch that diverged may have been left without a row: then it is the one after the last.
+    epoch = bad[0].epoch if bad else (rows[-1].epoch + 1 if rows else None)
+    where = (
+        "" if epoch is None else f" in epoch {epoch}" + ("" if step is None else f" (optimizer step {step})")
+    )
+    evidence = Evidence(
+        quantity="train_loss" if step is None else "step_train_loss",
+        first_step=epoch if step is None else step,
+        last_step=epoch if step is None else step,
+        value=NAN,
+        threshold=math.inf,
+        source="a loss must be finite",
+    )
+    return f"The training diverged: its loss or a parameter became infinite or NaN{where}.", evidence
+
+
+def _first_bad_step(trial: TrialRecord) -> int | None:
+    """The first optimizer step, from 0 over the whole training, whose loss is not finite."""
+    losses = trial.telemetry.step_series("train_loss") if trial.telemetry is not None else np.empty(0)
+    bad = np.flatnonzero(~np.isfinite(losses))
+    return int(bad[0]) if len(bad) else None
+
+
+def _exploded(trial: TrialRecord) -> tuple[str, Evidence] | None:
+    losses = trained(trial, "train_loss")
+    if trial.telemetry is None or len(losses) <= EXPLODED_EPOCHS:
+        return None
+    nothing_learned = limits.LOST_LEARNING.value * indifferent_loss(trial.telemetry)
+    lowest = float(losses.min())
+    late = losses[-EXPLODED_EPOCHS:]
+    threshold = max(limits.EXPLOSION_RATIO.value * lowest, nothing_learned)
+    # Written so that an unknown (NaN) reference never fires.
+    if not (lowest < nothing_learned and bool(np.all(late > threshold))):
+        return None
+    epochs = [row.epoch for row in trained_rows(trial)]
+    evidence = Evidence(
+        quantity="train_loss",
+        first_step=epochs[-EXPLODED_EPOCHS],
+        last_step=epochs[-1],
+        value=float(late.min()),
+        threshold=threshold,
+        source=limits.EXPLOSION_RATIO.source,
+    )
+    return f"The train loss had fallen to {lowest:.3g} and then climbed to {losses[-1]:.3g}.", evidence
+
+
+SYMPTOM = TrialSymptom(
+    name=NAME,
+    find=find,
+    leads_to=("dead_units", "plateau", "oscillation", "overfitting", "underfitting", "vanishing_gradients"),
+)

@@ -1,0 +1,114 @@
+"""Numbers, edits and evidence in words: what the page and the dashboard's note say alike."""
+
+import math
+import shlex
+from collections.abc import Mapping
+
+from search_spaces.edits import Edit, EditKind
+from studies.diagnosis import Evidence, Finding, Remedy
+from studies.encoding import jsonable
+from studies.records import StudyRecord, TrialRecord
+from studies.reports.figures import outcome_counts
+
+ABSENT = "\N{EN DASH}"
+UNIT_METRICS = frozenset({"validation_accuracy", "train_accuracy"})
+
+
+def number(value: float | None) -> str:
+    """Four digits; a dash for what is not there."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    return f"{value:.4g}"
+
+
+def metric_value(value: float | None, metric: str) -> str:
+    """An accuracy as a percentage, anything else with four digits."""
+    if value is not None and metric in UNIT_METRICS and math.isfinite(value):
+        return f"{100.0 * value:.2f} %"
+    return number(value)
+
+
+def duration(seconds: float) -> str:
+    """In the unit a person would choose; a dash when it is not known."""
+    if not math.isfinite(seconds):
+        return ABSENT
+    if seconds < 90.0:
+        return f"{seconds:.1f} s" if seconds < 10.0 else f"{seconds:.0f} s"
+    return f"{seconds / 60.0:.0f} min" if seconds < 5400.0 else f"{seconds / 3600.0:.1f} h"
+
+
+def counts(record: StudyRecord) -> str:
+    """``24 trials: 14 complete, 9 pruned, 1 diverged``."""
+    n = len(record.trials)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in outcome_counts(record).items())
+    return f"{n} trial{'' if n == 1 else 's'}: {kinds}" if n else "no trials yet"
+
+
+def verdict(record: StudyRecord) -> str:
+    """The study in one sentence."""
+    best = record.best
+    if not record.trials:
+        return "This study has no trials yet."
+    if best is None:
+        return f"No trial has completed ({counts(record)})."
+    name = record.metric.replace("_", " ")
+    return (
+        f"The best {name} is {metric_value(best.value, record.metric)}, reached by trial {best.number} "
+        f"({counts(record)})."
+    )
+
+
+def chosen(trial: TrialRecord) -> Mapping[str, object]:
+    """What the search chose, by config key; by lever name where the keys are not known."""
+    return trial.searched or trial.params
+
+
+def brief(params: Mapping[str, object]) -> str:
+    """``with learning_rate 0.0963, dropout 0.24``: what the search chose; empty for nothing."""
+    said = [
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in params.items()
+    ]
+    return f"with {', '.join(said)}" if said else ""
+
+
+def place(evidence: Evidence) -> str:
+    """Where a reading was taken: an epoch, an optimizer step, a span of them, or nothing for a count."""
+    if evidence.first_step is None:
+        return ""
+    unit = "step" if evidence.quantity.startswith("step_") else "epoch"
+    if evidence.last_step in {None, evidence.first_step}:
+        return f"{unit} {evidence.first_step}"
+    return f"{unit}s {evidence.first_step} to {evidence.last_step}"
+
+
+def headline(finding: Finding) -> str:
+    """``Dead units in trial 7``, and of the study where no trial is meant."""
+    name = finding.symptom.replace("_", " ").capitalize()
+    return name if finding.trial is None else f"{name} in trial {finding.trial}"
+
+
+def setting(edit: Edit) -> str:
+    """The edit as a flag of ``tuner train`` and ``tuner search`` if it fixes a lever, else as a sentence."""
+    if edit.kind is EditKind.FIX:
+        return set_flag(edit.lever, edit.value)
+    return edit.sentence()
+
+
+def settings(remedy: Remedy) -> list[str]:
+    return [setting(edit) for edit in remedy.edits]
+
+
+def set_flag(key: str, value: object) -> str:
+    plain = jsonable(value)
+    text = str(plain).lower() if isinstance(plain, bool) else str(plain)
+    return f"--set {shlex.quote(f'{key}={text}')}"
+
+
+def train_command(record: StudyRecord, trial: TrialRecord) -> str:
+    """The command that trains the trial's config again, one flag a line; empty for a study that is not ours."""
+    if record.plan is None:
+        return ""
+    start = f"tuner train --task {shlex.quote(record.plan.task)} --model {shlex.quote(record.plan.model)}"
+    config = {"epochs": record.plan.epochs, **record.plan.fixed, **chosen(trial)}
+    return " \\\n  ".join([start, *(set_flag(key, value) for key, value in config.items())])

@@ -1,0 +1,557 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from search_spaces.edits import EditKind
+from search_spaces.errors import ConfigurationError
+from studies.diagnosis import (
+    CauseName,
+    Evidence,
+    Finding,
+    Remedy,
+    Severity,
+    diagnose_record,
+    missing_evidence,
+)
+from studies.diagnosis.finding import Cause
+from studies.diagnosis.order import trial_findings
+from studies.diagnosis.symptoms import SYMPTOMS, TRIAL_SYMPTOMS
+from studies.records import NAN, DataProbe, Outcome, StepReadings, StudyRecord, Telemetry, TrialRecord
+from tests import cases
+from tests.cases import CASES, HEALTHY, good_trial, study_of, trial_of
+
+
+@pytest.mark.parametrize("symptom", CASES)
+def test_each_case_shows_exactly_its_symptom(symptom: str) -> None:
+    """A study made to show one symptom gets that finding and no other."""
+    assert [finding.symptom for finding in diagnose_record(CASES[symptom]())] == [symptom]
+
+
+@pytest.mark.parametrize("control", HEALTHY)
+def test_healthy_controls_raise_nothing(control: str) -> None:
+    """What trips the rules of other tools is no finding here, not even a note."""
+    record = HEALTHY[control]()
+    assert diagnose_record(record) == []
+    assert all(diagnose_record(record, trial.number) == [] for trial in record.trials)
+
+
+def test_symptoms_and_cases_are_the_same() -> None:
+    """Every symptom in the list has a case, and every case is a symptom in the list."""
+    assert set(CASES) == set(SYMPTOMS)
+
+
+def test_consequences_are_symptoms_and_come_later() -> None:
+    """A symptom leads only to symptoms in the list, and never in a circle of two."""
+    leads_to = {symptom.name: set(symptom.leads_to) for symptom in TRIAL_SYMPTOMS}
+    assert set().union(*leads_to.values()) <= set(leads_to)
+    assert not [(a, b) for a in leads_to for b in leads_to[a] if a in leads_to[b]]
+
+
+@pytest.mark.parametrize("symptom", CASES)
+def test_json_has_the_public_shape(symptom: str) -> None:
+    """A finding's JSON has the documented keys, at every level, and is strict JSON."""
+    finding = json.loads(json.dumps(diagnose_record(CASES[symptom]())[0].to_json(), allow_nan=False))
+    assert list(finding) == ["trial", "symptom", "severity", "causes", "evidence", "consequences", "remedies"]
+    assert finding["severity"] in {"note", "warning", "blocker"}
+    assert all(set(cause) == {"name", "confidence"} for cause in finding["causes"])
+    shape = {"quantity", "first_step", "last_step", "value", "threshold", "source"}
+    assert finding["evidence"]
+    assert all(set(row) == shape for row in finding["evidence"])
+    assert finding["remedies"]
+    for remedy in finding["remedies"]:
+        assert set(remedy) == {"sentence", "edits", "action"}
+        assert remedy["action"] or all({"kind", "lever"} < set(edit) for edit in remedy["edits"])
+
+
+@pytest.mark.parametrize("symptom", CASES)
+def test_every_finding_speaks_plainly(symptom: str) -> None:
+    """Sentences begin with a capital or a digit, end with one full stop and hold no NaN."""
+    for finding in diagnose_record(CASES[symptom]()):
+        for sentence in (finding.sentence, *(remedy.sentence for remedy in finding.remedies)):
+            assert sentence[0].isupper() or sentence[0].isdigit()
+            assert sentence.endswith(".")
+            assert not sentence.endswith("..")
+            assert "nan" not in sentence.replace("dominant", "")
+
+
+@pytest.mark.parametrize("symptom", [s.name for s in TRIAL_SYMPTOMS])
+def test_remedies_change_one_lever_and_change_it(symptom: str) -> None:
+    """A remedy has one edit, of a lever whose present value is another; no two remedies share a lever."""
+    record = CASES[symptom]()
+    (finding,) = diagnose_record(record)
+    edits = [remedy.edits for remedy in finding.remedies if remedy.edits]
+    assert all(len(edit) == 1 for edit in edits)
+    levers = [edit[0].lever for edit in edits]
+    assert len(levers) == len(set(levers))
+    assert all(record.trials[0].config.get(edit[0].lever) != edit[0].value for edit in edits)
+
+
+def test_divergence_at_a_high_rate_proposes_a_tenth_of_it() -> None:
+    """Learning rate 3 diverged: the first remedy is 0.3, the cause the rate, the place the epoch."""
+    (finding,) = diagnose_record(CASES["divergence"]())
+    edit = finding.remedies[0].edits[0]
+    assert (edit.kind, edit.lever, edit.value) == (EditKind.FIX, "learning_rate", 0.3)
+    assert finding.causes[0].name is CauseName.LEARNING_RATE_TOO_HIGH
+    assert finding.severity is Severity.BLOCKER
+    assert finding.evidence[0].first_step == 3
+
+
+def test_divergence_names_the_optimizer_step_where_it_is_known() -> None:
+    """With the step cadence at hand the evidence is the first step whose loss is not finite."""
+    trial = CASES["divergence"]().trials[0]
+    assert trial.telemetry is not None
+    losses = np.array([1.0, 2.0, np.inf, np.nan], dtype=np.float32)
+    block = StepReadings(
+        epoch=1,
+        train_loss=losses,
+        learning_rate=losses,
+        gradient_norm=losses,
+        clipped=np.zeros(4, dtype=bool),
+    )
+    stepped = dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, steps=(block,)))
+    (finding,) = diagnose_record(study_of(stepped))
+    assert (finding.evidence[0].quantity, finding.evidence[0].first_step) == ("step_train_loss", 2)
+
+
+def test_divergence_without_telemetry_is_still_found() -> None:
+    """The outcome alone says that a trial diverged."""
+    lost = TrialRecord(
+        number=0, state="pruned", outcome=Outcome.DIVERGED, value=None, config={"learning_rate": 3.0}
+    )
+    (finding,) = diagnose_record(study_of(lost, plan=False))
+    assert finding.symptom == "divergence"
+    assert [r.edits[0].lever for r in finding.remedies] == ["learning_rate"], "unknown levers are not guessed"
+
+
+def test_a_loss_that_climbs_back_has_diverged() -> None:
+    """A finite loss that had fallen and ends above where nothing is learned is a divergence."""
+    trial = trial_of((1.0, 0.5, 0.6, 5.0, 9.0), (0.7, 0.8, 0.8, 0.2, 0.1))
+    assert [f.symptom for f in diagnose_record(study_of(trial))] == ["divergence"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause", "lever"),
+    [
+        ({"n_non_finite": 3}, CauseName.NON_FINITE_DATA, None),
+        (
+            {"input_max": 255.0, "input_mean": 33.0, "input_std": 78.0},
+            CauseName.UNNORMALIZED_INPUT,
+            "input_scaling",
+        ),
+    ],
+)
+def test_divergence_is_the_datas_fault_where_the_probe_says_so(
+    changes: dict[str, float], cause: CauseName, lever: str | None
+) -> None:
+    """What is abnormal before any update is the first cause, and its remedy the first one."""
+    trial = trial_of((0.9, NAN), outcome=Outcome.DIVERGED, data=dataclasses.replace(cases.DATA, **changes))
+    (finding,) = diagnose_record(study_of(trial))
+    assert finding.causes[0].name is cause
+    first = finding.remedies[0]
+    assert (first.edits[0].lever if first.edits else None) == lever
+    assert bool(first.action) == (lever is None)
+
+
+def test_a_loss_far_from_ln_classes_before_any_update_is_a_bad_initialization() -> None:
+    """A step-0 loss of 40 where 2.3 is due names the initialization."""
+    trial = trial_of((0.9, NAN), outcome=Outcome.DIVERGED, probe=cases.step_zero(train_loss=40.0))
+    (finding,) = diagnose_record(study_of(trial))
+    assert finding.causes[0].name is CauseName.BAD_INITIALIZATION
+
+
+def test_the_earliest_symptom_explains_the_later_ones() -> None:
+    """Vanishing gradients make the loss stay flat: one finding, as bad as the flatness that it explains."""
+    (finding,) = diagnose_record(CASES["vanishing_gradients"]())
+    assert finding.consequences == ("plateau", "underfitting")
+    assert finding.severity is Severity.BLOCKER
+
+
+def test_the_healthy_gate_turns_alarms_into_notes() -> None:
+    """A trial as good as the best gets at most notes, in a study whose best has clearly learned."""
+    bad = CASES["oscillation"]().trials[0]
+    accuracy = float(bad.value or 0.0)
+    peers = [dataclasses.replace(bad, number=n, value=accuracy) for n in range(3)]
+    assert {f.severity for f in diagnose_record(study_of(*peers), 1)} == {Severity.NOTE}
+    assert {f.severity for f in diagnose_record(study_of(peers[0]), 0)} == {Severity.WARNING}, (
+        "alone, no gate"
+    )
+
+
+@pytest.mark.parametrize(("behind", "severity"), [(1.5, Severity.NOTE), (3.0, Severity.WARNING)])
+def test_the_gate_is_two_noise_floors_wide(behind: float, severity: Severity) -> None:
+    """One and a half standard errors behind the best is healthy, three are not."""
+    bad = CASES["oscillation"]().trials[0]
+    reached = float(bad.value or 0.0)
+    best = reached + behind * math.sqrt(reached * (1.0 - reached) / cases.DATA.n_validation)
+    accuracy = (*cases.VALIDATION_ACCURACY[:9], best)
+    level = tuple(min(a, best) for a in accuracy)
+    peers = [
+        trial_of(cases.LEARNING, cases.RISING, cases.VALIDATION_LOSS, level, number=n) for n in range(1, 4)
+    ]
+    (finding,) = diagnose_record(study_of(bad, *peers), 0)
+    assert (finding.symptom, finding.severity) == ("oscillation", severity)
+
+
+def test_no_one_is_healthy_where_all_fail() -> None:
+    """Three trials at chance are near the best of them, and still blocked."""
+    stuck = CASES["plateau"]().trials[0]
+    peers = [dataclasses.replace(stuck, number=n) for n in range(3)]
+    assert diagnose_record(study_of(*peers), 2)[0].severity is Severity.BLOCKER
+
+
+def test_symptoms_of_few_trials_are_notes_with_a_count() -> None:
+    """Of ten trials one diverged: a note on that trial, which says that it is one."""
+    lost = dataclasses.replace(CASES["divergence"]().trials[0], number=9)
+    record = study_of(*(good_trial(n) for n in range(9)), lost)
+    (finding,) = diagnose_record(record)
+    assert (finding.trial, finding.symptom, finding.severity) == (9, "divergence", Severity.NOTE)
+    assert [(row.value, row.threshold) for row in finding.evidence if row.quantity == "n_trials"] == [
+        (1.0, 2.5)
+    ]
+    assert diagnose_record(record, 9)[0].severity is Severity.BLOCKER, "asked for by number, it is itself"
+
+
+def test_symptoms_of_many_trials_keep_their_severity_and_are_told_once() -> None:
+    """Four of ten trials diverged: one warning, on the earliest of them."""
+    lost = [dataclasses.replace(CASES["divergence"]().trials[0], number=n) for n in range(6, 10)]
+    findings = diagnose_record(study_of(*(good_trial(n) for n in range(6)), *lost))
+    assert [(f.symptom, f.trial, f.severity) for f in findings] == [("divergence", 6, Severity.WARNING)]
+
+
+def test_a_pruned_trial_is_compared_at_the_epoch_it_reached() -> None:
+    """Worse than the best's first three epochs is underfitting, level with them is not."""
+    behind = trial_of(
+        (2.2, 2.0, 1.8), (0.2, 0.3, 0.4), (2.1, 1.9, 1.7), (0.3, 0.4, 0.45), number=1, outcome=Outcome.PRUNED
+    )
+    level = trial_of(
+        cases.LEARNING[:3],
+        cases.RISING[:3],
+        cases.VALIDATION_LOSS[:3],
+        tuple(a - 0.01 for a in cases.VALIDATION_ACCURACY[:3]),
+        number=2,
+        outcome=Outcome.PRUNED,
+    )
+    record = study_of(good_trial(0), behind, level)
+    (finding,) = diagnose_record(record, 1)
+    assert finding.symptom == "underfitting"
+    assert CauseName.TOO_FEW_EPOCHS not in {cause.name for cause in finding.causes}
+    assert diagnose_record(record, 2) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "ratio", "cause", "lever", "value"),
+    [
+        ({"learning_rate": 1e-3}, 1e-6, CauseName.LEARNING_RATE_TOO_LOW, "learning_rate", 0.01),
+        ({"learning_rate": 1.0}, 0.5, CauseName.LEARNING_RATE_TOO_HIGH, "learning_rate", 0.1),
+        ({"weight_decay": 0.1}, 1e-3, CauseName.OVER_REGULARIZED, "weight_decay", 0.01),
+        ({"dropout": 0.6}, 1e-3, CauseName.OVER_REGULARIZED, "dropout", 0.3),
+        ({"width": 4}, 1e-3, CauseName.UNDERCAPACITY, "width", 16),
+        ({"warmup_fraction": 0.5}, 1e-3, CauseName.WARMUP_TOO_LONG, "warmup_fraction", 0.05),
+        ({"momentum": 0.99}, 1e-3, CauseName.MOMENTUM_TOO_HIGH, "momentum", 0.9),
+    ],
+)
+def test_a_poor_fit_is_traced_to_its_lever(
+    config: dict[str, float], ratio: float, cause: CauseName, lever: str, value: float
+) -> None:
+    """A flat loss with one suspicious lever names that lever and moves it the right way."""
+    flat = (1.8, 1.79, 1.80, 1.79, 1.80, 1.79)
+    poor = (0.35,) * 6
+    trial = trial_of(flat, poor, flat, poor, config=config, update_ratio=ratio)
+    (finding,) = diagnose_record(study_of(trial))
+    assert finding.symptom == "plateau"
+    assert finding.causes[0].name is cause
+    assert [(e.lever, e.value) for e in finding.remedies[0].edits] == [(lever, value)]
+
+
+def test_clipping_that_cuts_everything_is_loosened() -> None:
+    """Every step clipped at 0.001 and tiny updates: raise the limit to the gradients' size."""
+    poor = (0.3,) * 5
+    trial = trial_of(
+        (2.0,) * 5, poor, (2.0,) * 5, poor, config={"clip_norm": 1e-3}, update_ratio=1e-6, clip_fraction=1.0
+    )
+    (finding,) = diagnose_record(study_of(trial))
+    assert finding.causes[0].name is CauseName.CLIPPING_TOO_TIGHT
+    assert finding.remedies[0].edits[0].value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("rate", "cause"), [(1e-3, "learning_rate_too_low"), (5.0, "learning_rate_too_high")]
+)
+def test_a_rate_far_from_the_best_trials_is_suspected(rate: float, cause: str) -> None:
+    """Without other signs, ten times below or above the best trial's rate is the cause."""
+    flat, poor = (1.8,) * 10, (0.35,) * 10
+    trial = trial_of(flat, poor, flat, poor, number=1, config={"learning_rate": rate})
+    (finding,) = diagnose_record(study_of(good_trial(0), trial), 1)
+    assert finding.causes[0].name == cause
+
+
+def test_rates_of_different_optimizers_are_not_compared() -> None:
+    """Adam at 0.001 beside SGD at 0.1 is no low rate."""
+    flat, poor = (1.8,) * 10, (0.35,) * 10
+    trial = trial_of(flat, poor, flat, poor, number=1, config={"learning_rate": 1e-3, "optimizer": "adam"})
+    (finding,) = diagnose_record(study_of(good_trial(0), trial), 1)
+    assert finding.causes[0].confidence == 0.3
+
+
+def test_overconfidence_is_a_note() -> None:
+    """The validation loss rises while accuracy stays: probabilities worse, answers not."""
+    trial = trial_of(
+        (0.3, 0.15, 0.08, 0.05, 0.03, 0.02, 0.01, 0.005),
+        (0.92, 0.96, 0.98, 0.985, 0.99, 0.995, 0.998, 0.999),
+        (0.15, 0.10, 0.08, 0.082, 0.090, 0.10, 0.11, 0.12),
+        (0.955, 0.97, 0.976, 0.977, 0.978, 0.978, 0.978, 0.978),
+    )
+    (finding,) = diagnose_record(study_of(trial))
+    assert (finding.symptom, finding.severity) == ("overfitting", Severity.NOTE)
+    assert finding.causes[0].name is CauseName.OVERCONFIDENCE
+
+
+def test_oscillation_of_a_regression_is_read_from_the_loss() -> None:
+    """Without accuracies a validation loss that jumps by half its level is an oscillation."""
+    jumps = (1.0, 0.6, 0.3, 0.6, 0.25, 0.6, 0.25, 0.6)
+    trial = trial_of((0.5, 0.4, 0.35, 0.33, 0.32, 0.31, 0.3, 0.3), None, jumps, regression=True)
+    (finding,) = diagnose_record(study_of(trial))
+    assert finding.symptom == "oscillation"
+    assert finding.evidence[0].quantity == "validation_loss_jitter"
+
+
+@pytest.mark.parametrize(
+    ("config", "cause"), [({"batch_size": 2}, "batch_too_small"), ({"momentum": 0.99}, "momentum_too_high")]
+)
+def test_oscillation_has_other_causes_than_the_rate(config: dict[str, float], cause: str) -> None:
+    """Minibatches of two, or momentum 0.99, are the likelier cause of jumping."""
+    trial = CASES["oscillation"]().trials[0]
+    (finding,) = diagnose_record(study_of(dataclasses.replace(trial, config={**trial.config, **config})))
+    assert finding.causes[0].name == cause
+
+
+def test_units_dead_before_training_were_initialized_so() -> None:
+    """Dead at step 0 is not the learning rate's fault."""
+    trial = CASES["dead_units"]().trials[0]
+    assert trial.telemetry is not None
+    probe = cases.step_zero()
+    dead = tuple(dataclasses.replace(layer, dead_fraction=0.9) for layer in probe.layers)
+    telemetry = dataclasses.replace(trial.telemetry, step_zero=dataclasses.replace(probe, layers=dead))
+    (finding,) = diagnose_record(study_of(dataclasses.replace(trial, telemetry=telemetry)))
+    assert [cause.name for cause in finding.causes] == [CauseName.BAD_INITIALIZATION]
+
+
+def test_dead_units_harm_where_the_fit_is_poor_or_others_do_better() -> None:
+    """A lone training that fits well gets a note; one that is behind its peers gets a warning."""
+    dead = CASES["dead_units"]().trials[0]
+    (alone,) = diagnose_record(study_of(dead))
+    assert alone.severity is Severity.NOTE
+    others = [good_trial(n) for n in range(1, 4)]
+    (behind,) = diagnose_record(study_of(dead, *others), 0)
+    assert (behind.symptom, behind.severity) == ("dead_units", Severity.WARNING)
+
+
+def test_units_killed_by_raw_inputs_are_mended_at_the_input() -> None:
+    """Pixels of 0 to 255 are named before the learning rate that they make too high."""
+    raw = dataclasses.replace(cases.DATA, input_max=255.0)
+    trial = CASES["dead_units"]().trials[0]
+    assert trial.telemetry is not None
+    telemetry = dataclasses.replace(trial.telemetry, data=raw)
+    (finding,) = diagnose_record(study_of(dataclasses.replace(trial, telemetry=telemetry)))
+    assert finding.causes[0].name is CauseName.UNNORMALIZED_INPUT
+    assert finding.remedies[0].edits[0].lever == "input_scaling"
+
+
+def test_a_remedy_never_proposes_what_is_there() -> None:
+    """With warmup, clipping and cosine in place, only the rate is left to lower."""
+    trial = CASES["divergence"]().trials[0]
+    config = {
+        **trial.config,
+        "warmup_fraction": 0.1,
+        "clip_norm": 1.0,
+        "schedule": "cosine",
+        "batch_size": 512,
+    }
+    (finding,) = diagnose_record(study_of(dataclasses.replace(trial, config=config)))
+    assert [remedy.edits[0].lever for remedy in finding.remedies] == ["learning_rate"]
+
+
+def test_narrow_the_rates_when_all_above_a_line_diverge() -> None:
+    """Half of the trials diverged, all above 0.2: search below it."""
+    rates = (0.001, 0.002, 0.004, 0.2, 0.4, 0.5, 0.9)
+    record = study_of(*(_searched_rate(n, rate, diverges=rate >= 0.2) for n, rate in enumerate(rates)))
+    finding = diagnose_record(record)[0]
+    assert finding.symptom == "many_failures"
+    assert finding.remedies[0].edits[0].to_json() == {"kind": "narrow", "lever": "learning_rate", "high": 0.2}
+
+
+def test_make_large_rates_stable_when_the_best_one_is_near_the_line() -> None:
+    """The best rate, 0.15, lies at the edge of stability: warm up instead of narrowing."""
+    rates = (0.001, 0.15, 0.2, 0.4, 0.5, 0.9)
+    record = study_of(*(_searched_rate(n, rate, diverges=rate >= 0.2) for n, rate in enumerate(rates)))
+    levers = [remedy.edits[0].lever for remedy in diagnose_record(record)[0].remedies]
+    assert levers == ["warmup_fraction", "clip_norm"]
+
+
+def _searched_rate(number: int, rate: float, *, diverges: bool) -> TrialRecord:
+    trial = cases.searched(0.9 + rate / 100, number, {"learning_rate": rate})
+    return (
+        dataclasses.replace(trial, state="pruned", outcome=Outcome.DIVERGED, value=None)
+        if diverges
+        else trial
+    )
+
+
+def test_failures_tell_the_commonest_error_and_where() -> None:
+    """The exception's text is in the sentence, its line in the remedy; without any result it blocks."""
+    record = study_of(cases.failed_trial(0), cases.failed_trial(1), cases.failed_trial(2, "other"))
+    (finding,) = diagnose_record(record)
+    assert "mat1 and mat2 shapes" in finding.sentence
+    assert "model.py:12" in (finding.remedies[0].action or "")
+    assert finding.severity is Severity.BLOCKER
+
+
+def test_failed_trials_of_a_foreign_study_count() -> None:
+    """A FAIL without an outcome is a failure, though nobody recorded its text."""
+    failed = [TrialRecord(number=n, state="fail", outcome=None, value=None) for n in range(3)]
+    (finding,) = diagnose_record(study_of(*failed, plan=False))
+    assert finding.sentence == "Of 3 trials 3 ended by an exception."
+
+
+def test_a_low_edge_is_widened_downwards_and_a_natural_one_is_not() -> None:
+    """Rates best at the low bound widen it tenfold; a dropout of 0 is as low as it gets."""
+    record = CASES["edge_of_range"]()
+    flipped = dataclasses.replace(record, direction="minimize")
+    (finding,) = diagnose_record(flipped)
+    assert finding.remedies[0].edits[0].to_json() == {"kind": "widen", "lever": "learning_rate", "low": 1e-5}
+    for lever, distribution in (("dropout", FloatDistribution(0.0, 0.6)), ("depth", IntDistribution(1, 30))):
+        n = 30
+        low, high = distribution.low, distribution.high
+        values = [
+            low + (high - low) * i // (n - 1) if lever == "depth" else high * i / (n - 1) for i in range(n)
+        ]
+        trials = [
+            cases.searched(1.0 - i / n, i, {lever: v}, {lever: distribution}) for i, v in enumerate(values)
+        ]
+        assert diagnose_record(study_of(*trials, plan=False)) == []
+        (up,) = diagnose_record(dataclasses.replace(study_of(*trials, plan=False), direction="minimize"))
+        assert up.remedies[0].edits[0].high == (0.9 if lever == "dropout" else 45)
+
+
+def test_an_equal_inside_the_range_means_no_edge() -> None:
+    """When a trial far from the bound is within the noise of the best, there is nothing to find beyond it."""
+    rates = (0.01, *np.geomspace(0.6, 1.0, 11))
+    trials = [cases.searched(0.97, n, {"learning_rate": float(r)}) for n, r in enumerate(rates)]
+    telemetry = Telemetry(data=cases.DATA)
+    best_last = [
+        dataclasses.replace(t, value=0.9701 if t.number else 0.97, telemetry=telemetry) for t in trials
+    ]
+    assert not [f for f in diagnose_record(study_of(*best_last)) if f.symptom == "edge_of_range"]
+    far = [dataclasses.replace(t, value=0.9 if t.number == 0 else t.value) for t in best_last]
+    assert [f for f in diagnose_record(study_of(*far)) if f.symptom == "edge_of_range"]
+
+
+def test_enough_trials_near_the_best_are_enough() -> None:
+    """Three trials within the noise of the best: the search has found its top, however few there are."""
+    record = CASES["too_few_trials"]()
+    telemetry = Telemetry(data=cases.DATA)
+    level = tuple(dataclasses.replace(t, value=0.97, telemetry=telemetry) for t in record.trials)
+    assert diagnose_record(dataclasses.replace(record, trials=level)) == []
+
+
+def test_unknown_trial_is_refused() -> None:
+    """A number that no trial has is a user's mistake, answered with the numbers there are."""
+    with pytest.raises(ConfigurationError, match=r"must be one of study 'case' \(0 to 0\), but got 7"):
+        diagnose_record(study_of(good_trial()), 7)
+    with pytest.raises(ConfigurationError, match="the study has no trials"):
+        diagnose_record(study_of(), 0)
+
+
+def test_missing_evidence_says_what_and_how() -> None:
+    """Each kind of missing evidence has its sentence; a full study has none."""
+    assert missing_evidence(study_of(good_trial())) == []
+    assert "no trials yet" in missing_evidence(study_of())[0]
+    assert "no telemetry" in missing_evidence(HEALTHY["no_telemetry"]())[0]
+    no_validation = study_of(trial_of(cases.LEARNING, cases.RISING))
+    assert ["validation split" in text for text in missing_evidence(no_validation)] == [True]
+    short = missing_evidence(HEALTHY["two_epochs"]())
+    assert len(short) == 2
+    assert "oscillation" in short[0]
+    assert "learning curves" in short[1]
+    assert "No trial completed" in missing_evidence(CASES["divergence"]())[0]
+
+
+def test_findings_are_sorted_worst_first() -> None:
+    """Blockers, warnings, notes."""
+    record = study_of(
+        good_trial(0),
+        *(
+            dataclasses.replace(CASES[name]().trials[0], number=n)
+            for n, name in enumerate(("oscillation", "divergence"), 1)
+        ),
+    )
+    ranks = [finding.severity.rank for finding in diagnose_record(record)]
+    assert len(ranks) == 2
+    assert ranks == sorted(ranks, reverse=True)
+
+
+def test_parts_are_checked_where_they_are_made() -> None:
+    """A confidence outside 0..1 and a remedy that changes nothing are refused."""
+    with pytest.raises(ValueError, match=r"must lie in 0\.\.1"):
+        Cause(name=CauseName.OVERFITTING, confidence=1.5)
+    with pytest.raises(ValueError, match="has neither"):
+        Remedy(sentence="Try harder.")
+
+
+def test_infinite_evidence_is_null_in_json() -> None:
+    """JSON knows neither NaN nor infinity."""
+    row = Evidence(quantity="q", first_step=None, last_step=None, value=NAN, threshold=math.inf, source="s")
+    finding = Finding(trial=None, symptom="s", severity=Severity.NOTE, sentence="A.", evidence=(row,))
+    assert finding.to_json()["evidence"][0]["value"] is None
+    assert finding.to_json()["evidence"][0]["threshold"] is None
+
+
+readings = st.one_of(st.floats(0.0, 10.0), st.just(NAN), st.just(math.inf))
+fractions = st.one_of(st.floats(0.0, 1.0), st.just(NAN))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.lists(st.tuples(readings, fractions, readings, fractions, fractions), max_size=12),
+    peer=st.booleans(),
+    data=st.booleans(),
+    outcome=st.sampled_from([Outcome.COMPLETED, Outcome.PRUNED, Outcome.DIVERGED]),
+)
+def test_any_telemetry_is_judged_without_an_error(
+    rows: list[tuple[float, ...]], peer: bool, data: bool, outcome: Outcome
+) -> None:
+    """Whatever was read, a diagnosis ends in findings whose JSON is strict."""
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], [], []]
+    trial = trial_of(*columns[:4], dead=columns[4], data=cases.DATA if data else None, outcome=outcome)
+    record = study_of(*([good_trial(1)] if peer else []), trial)
+    for finding in (*diagnose_record(record), *diagnose_record(record, 0)):
+        json.dumps(finding.to_json(), allow_nan=False)
+
+
+def test_a_trial_without_an_epoch_has_no_findings() -> None:
+    """Telemetry of the untrained network alone is no training."""
+    record: StudyRecord = study_of(trial_of(()))
+    assert trial_findings(record.trials[0], record) == []
+
+
+def test_an_unknown_validation_size_makes_the_rules_more_careful() -> None:
+    """With 12,000 validation samples these jumps are an oscillation, with an unknown number maybe noise."""
+    jumps = (0.94, 0.96, 0.965, 0.970, 0.960, 0.970, 0.960, 0.970, 0.960, 0.970)
+    trial = trial_of(cases.LEARNING, cases.RISING, cases.VALIDATION_LOSS, jumps)
+    unknown = trial_of(cases.LEARNING, cases.RISING, cases.VALIDATION_LOSS, jumps, data=None)
+    assert [f.symptom for f in diagnose_record(study_of(trial))] == ["oscillation"]
+    assert diagnose_record(study_of(unknown)) == []
+
+
+def test_a_data_probe_of_a_regression_has_no_classes() -> None:
+    """Empty class counts are no chance level and no error."""
+    data = DataProbe(
+        n_train=80, n_validation=20, n_test=0, input_min=-1.0, input_max=1.0, input_mean=0.0, input_std=1.0
+    )
+    assert diagnose_record(study_of(good_trial(data=data))) == []
