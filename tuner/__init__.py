@@ -7,9 +7,10 @@ from tuner.version import __version__
 
 if TYPE_CHECKING:
     from tuner.api import resume, search
-    from tuner.one_training import Training, train
+    from tuner.one_training import Training, export, train
     from tuner.prepared_search import Search
     from tuner.searching.objective import Objective
+    from tuner.training.checkpoint import load_trained
     from tuner.training.config import TrainingConfig
     from tuner.training.data import TaskData
 
@@ -20,6 +21,8 @@ __all__ = [
     "Training",
     "TrainingConfig",
     "__version__",
+    "export",
+    "load_trained",
     "resume",
     "search",
     "train",
@@ -33,6 +36,8 @@ _HOMES = {
     "resume": "tuner.api",
     "search": "tuner.api",
     "Training": "tuner.one_training",
+    "export": "tuner.one_training",
+    "load_trained": "tuner.training.checkpoint",
     "train": "tuner.one_training",
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState
+from torch import nn
 
 from search_spaces import Space
 from search_spaces.errors import ConfigurationError, unknown_name
@@ -15,18 +16,21 @@ from studies.leases import GRACE_SECONDS, Leases, Refusal
 from studies.recorded import RecordedStudy, create_study, open_study
 from studies.records import EpochReadings, Outcome, StudyPlan, StudyRecord, Telemetry, TrialRecord
 from tuner.searching.ask_tell import error_record
-from tuner.searching.objective import Task
+from tuner.searching.objective import Objective, Task
 from tuner.searching.planning import check_data, objective_of, task_name, versions
 from tuner.training.checkpoint import save_trained
-from tuner.training.config import TrainingConfig
+from tuner.training.config import TrainingConfig, direction_of
 from tuner.training.data import load_dataset
 from tuner.training.dataset import Dataset
+from tuner.training.downloads import Announce
 from tuner.training.loop import TrainingRun
 from tuner.training.models import ModelBuilder
-from tuner.worker import Interruption, listening_for_signals
+from tuner.training.splits import Splits
+from tuner.worker import listening_for_signals
 
-Announce = Callable[[str], None]
 OnEpoch = Callable[[EpochReadings], None]
+
+_NO_LEVERS = Space(name="single-trainings", levers=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +44,8 @@ class Training:
     best_epoch: int | None
     config: TrainingConfig
     telemetry: Telemetry
-    model: Any
-    """The ``nn.Module`` with the best epoch's weights. It takes scaled inputs; what ``save`` wrote takes raw ones."""
+    model: nn.Module
+    """With the best epoch's weights. It takes scaled inputs; what ``save`` wrote takes them as they are."""
     interrupted_by: int | None = None
     """The exit code of the signal that ended it."""
 
@@ -64,14 +68,15 @@ class Training:
     def _record(self) -> StudyRecord:
         trial = TrialRecord(
             number=0,
-            state="pruned" if self.outcome is Outcome.DIVERGED else "complete",
+            state=_state_of(self.outcome, self.value).name.lower(),
             outcome=self.outcome,
             value=self.value,
             config=self.config.to_mapping(),
             telemetry=self.telemetry,
         )
-        direction = "maximize" if self.metric.endswith("accuracy") else "minimize"
-        return StudyRecord(name="one training", direction=direction, metric=self.metric, trials=(trial,))
+        return StudyRecord(
+            name="one training", direction=direction_of(self.metric), metric=self.metric, trials=(trial,)
+        )
 
 
 def train(  # noqa: PLR0913 - one keyword per concern
@@ -107,33 +112,49 @@ def train(  # noqa: PLR0913 - one keyword per concern
         ConfigurationError: for a config, task, metric or device that cannot be.
         DataError: for data that cannot be found or trained on.
     """
-    if not isinstance(config, TrainingConfig):
-        config = TrainingConfig.from_mapping(config)
+    config = _resolved(config, model)
     folder = None if data_dir is None else Path(data_dir)
     dataset = task if isinstance(task, Dataset) else load_dataset(task, data_dir=folder, announce=announce)
     with listening_for_signals() as interruption:
         run = TrainingRun(
-            config, dataset, device=device, model=model, metric=metric, should_stop=_ending_of(interruption)
+            config,
+            dataset,
+            device=device,
+            model=model,
+            metric=metric,
+            should_stop=lambda: Outcome.INTERRUPTED if interruption.is_requested() else None,
         )
+        metric = metric or run.metric
         recorder = None
         if study is not None:
-            named = dataset.name if isinstance(task, Dataset) or task == "auto" else task_name(task)
-            recorder = _Recorder(_study_of_trainings(study, storage, named, dataset, run), run)
+            name = dataset.name if isinstance(task, Dataset) or task == "auto" else task_name(task)
+            recorder = _Recorder(_study_of_trainings(study, storage, name, dataset, metric), run, metric)
         _run_to_end(run, recorder, on_epoch)
     if save is not None:
-        _save(Path(save), run, dataset)
-    return _training_of(run, interruption)
+        _save(Path(save), run, dataset, metric)
+    return Training(
+        outcome=run.outcome,
+        value=_value_of(run, metric),
+        metric=metric,
+        best_epoch=run.best_epoch,
+        config=config,
+        telemetry=run.telemetry(),
+        model=run.model,
+        interrupted_by=interruption.exit_code if interruption.is_requested() else None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A trial that was trained again and written."""
+    """A trial that was trained again, to its end, and written."""
 
     folder: Path
     task: str
     trial: int
     recorded_value: float | None
+    """None for a trial that was pruned."""
     value: float | None
+    """The recorded one again, on the same machine."""
 
 
 def export(
@@ -162,45 +183,63 @@ def export(
         )
     record = recorded.record(telemetry=False)
     chosen = _chosen(record, trial)
-    folder = Path(output) if output is not None else _default_folder(recorded, chosen, is_best=trial is None)
-    objective = objective_of(
-        recorded.plan, device=device, data_dir=None if data_dir is None else Path(data_dir), announce=announce
-    )
-    check_data(recorded.plan, objective)
-    run = TrainingRun(
-        objective.config(chosen.searched), objective.splits, model=objective.model, metric=record.metric
+    run, dataset = _again(
+        recorded.plan,
+        chosen,
+        device=device,
+        data_dir=None if data_dir is None else Path(data_dir),
+        announce=announce,
     )
     for readings in run.epochs():
         on_epoch(readings)
-    _save(folder, run, objective.dataset, study=study, trial=chosen.number)
+    folder = Path(output) if output is not None else _default_folder(recorded, chosen, is_best=trial is None)
+    _save(folder, run, dataset, record.metric, study=study, trial=chosen.number)
     return Exported(
         folder=folder,
         task=recorded.plan.task,
         trial=chosen.number,
         recorded_value=chosen.value,
-        value=run.value(record.metric),
+        value=_value_of(run, record.metric),
     )
 
 
 def _chosen(record: StudyRecord, trial: int | None) -> TrialRecord:
-    if trial is None:
-        if record.best is None:
-            raise ConfigurationError(
-                f"Study {record.name!r} has no complete trial to export; name one with --trial."
-            )
+    by_number = {found.number: found for found in record.trials if found.state in {"complete", "pruned"}}
+    if trial is None and record.best is not None:
         return record.best
-    by_number = {found.number: found for found in record.trials if found.params}
+    if trial is None or not by_number:
+        way_out = "; choose a pruned one by its number" if by_number else ""
+        raise ConfigurationError(f"Study {record.name!r} has no complete trial to export{way_out}.")
     if trial not in by_number:
-        raise unknown_name(f"The trial of {record.name!r}", trial, map(str, by_number))
+        raise unknown_name(f"A trial to export of {record.name!r}", trial, map(str, by_number))
     return by_number[trial]
+
+
+def _again(
+    plan: StudyPlan, chosen: TrialRecord, *, device: str, data_dir: Path | None, announce: Announce | None
+) -> tuple[TrainingRun, Dataset]:
+    """The training of a trial, about to begin once more, and the data it is on."""
+    data: Dataset | Splits
+    if Space.from_json(plan.space).levers:
+        objective = objective_of(plan, device=device, data_dir=data_dir, announce=announce)
+        config, data = objective.config(chosen.searched), objective.splits
+    else:  # a single training, whose config is its own and not the study's
+        objective = Objective(_NO_LEVERS, plan.task, metric=plan.metric, data_dir=data_dir, announce=announce)
+        check_data(plan, objective)
+        config, data = TrainingConfig.from_mapping(chosen.config), objective.dataset
+    run = TrainingRun(config, data, device=device, metric=plan.metric, direction=plan.direction)
+    return run, objective.dataset
 
 
 def _default_folder(recorded: RecordedStudy, chosen: TrialRecord, *, is_best: bool) -> Path:
     return recorded.paths.best if is_best else recorded.paths.folder / f"trial-{chosen.number}"
 
 
-def _ending_of(interruption: Interruption) -> Callable[[], Outcome | None]:
-    return lambda: Outcome.INTERRUPTED if interruption.is_requested() else None
+def _resolved(config: TrainingConfig | Mapping[str, Any], model: ModelBuilder | None) -> TrainingConfig:
+    """The config, with a model function under its name: that is what is recorded and saved."""
+    if not isinstance(config, TrainingConfig):
+        config = TrainingConfig.from_mapping(config)
+    return config if model is None else dataclasses.replace(config, model=task_name(model))
 
 
 def _run_to_end(run: TrainingRun, recorder: "_Recorder | None", on_epoch: OnEpoch) -> None:
@@ -218,26 +257,25 @@ def _run_to_end(run: TrainingRun, recorder: "_Recorder | None", on_epoch: OnEpoc
         recorder.end()
 
 
-def _training_of(run: TrainingRun, interruption: Interruption) -> Training:
-    return Training(
-        outcome=run.outcome,
-        value=None if run.outcome is Outcome.DIVERGED else run.value(run.metric),
-        metric=run.metric,
-        best_epoch=run.best_epoch,
-        config=run.config,
-        telemetry=run.telemetry(),
-        model=run.model,
-        interrupted_by=interruption.exit_code if interruption.is_requested() else None,
-    )
+def _value_of(run: TrainingRun, metric: str) -> float | None:
+    return None if run.outcome is Outcome.DIVERGED else run.value(metric)
 
 
-def _save(folder: Path, run: TrainingRun, dataset: Dataset, **more: Any) -> None:
+def _state_of(outcome: Outcome, value: float | None) -> TrialState:
+    """What Optuna is told: PRUNED keeps a diverged trial's last finite value, so that samplers learn from it."""
+    if not outcome.is_answer:
+        return TrialState.FAIL
+    return TrialState.PRUNED if value is None else TrialState.COMPLETE
+
+
+def _save(folder: Path, run: TrainingRun, dataset: Dataset, metric: str, **more: Any) -> None:
     about = {
         "task": dataset.name,
         "data_hash": dataset.content_hash,
         "split": run.splits.describe(),
         "outcome": run.outcome,
-        "value": run.value(run.metric),
+        "metric": metric,
+        "value": _value_of(run, metric),
         "best_epoch": run.best_epoch,
         "versions": versions(),
     }
@@ -245,19 +283,19 @@ def _save(folder: Path, run: TrainingRun, dataset: Dataset, **more: Any) -> None
 
 
 def _study_of_trainings(
-    name: str, storage: str | None, task: str, dataset: Dataset, run: TrainingRun
+    name: str, storage: str | None, task: str, dataset: Dataset, metric: str
 ) -> RecordedStudy:
     """A study whose trials are single trainings, each with a config of its own: its space is empty."""
     plan = StudyPlan(
         task=task,
         model="as each trial's config says",
-        space=Space(name="single-trainings", levers=()).to_json(),
+        space=_NO_LEVERS.to_json(),
         sampler="none",
         pruner="none",
         epochs=0,
         seed=0,
-        metric=run.metric,
-        direction="maximize" if run.metric.endswith("accuracy") else "minimize",
+        metric=metric,
+        direction=direction_of(metric),
         data_hash=dataset.content_hash,
         versions=versions(),
     )
@@ -267,9 +305,10 @@ def _study_of_trainings(
 class _Recorder:
     """Keeps one training as a trial, under a lease, so that its end is told whatever happens."""
 
-    def __init__(self, recorded: RecordedStudy, run: TrainingRun) -> None:
+    def __init__(self, recorded: RecordedStudy, run: TrainingRun, metric: str) -> None:
         self._recorded = recorded
         self._run = run
+        self._metric = metric
         self._leases = Leases(recorded.storage, recorded.study, grace_seconds=GRACE_SECONDS)
         lease = self._leases.take(None)
         if isinstance(lease, Refusal):
@@ -284,25 +323,26 @@ class _Recorder:
         if readings.epoch == 0:
             telemetry.save_probes(trial_id, self._run.step_zero, self._run.data_probe)
         telemetry.save_epoch(trial_id, readings, self._run.last_steps)
-        value = self._run.latest(self._run.metric)
+        value = self._run.latest(self._metric)
         if value is not None:
             self._trial.report(value, readings.epoch)
         self._leases.beat(self._lease)
 
     def fail(self, error: BaseException) -> None:
-        self._trial.set_user_attr("error", dataclasses.asdict(error_record(error)))
-        self._tell(Outcome.FAILED, TrialState.FAIL, None)
+        """Record what broke the training; a second Ctrl-C is no fault of it."""
+        if isinstance(error, KeyboardInterrupt):
+            self._tell(Outcome.INTERRUPTED, None)
+        else:
+            self._trial.set_user_attr("error", dataclasses.asdict(error_record(error)))
+            self._tell(Outcome.FAILED, None)
 
     def end(self) -> None:
-        outcome, value = self._run.outcome, self._run.value(self._run.metric)
-        if outcome is Outcome.INTERRUPTED:
-            self._tell(outcome, TrialState.FAIL, None)
-        elif outcome is Outcome.DIVERGED or value is None:
-            self._tell(outcome, TrialState.PRUNED, None)
-        else:
-            self._tell(outcome, TrialState.COMPLETE, value)
+        self._trial.set_user_attr("best_epoch", self._run.best_epoch)
+        self._tell(self._run.outcome, _value_of(self._run, self._metric))
 
-    def _tell(self, outcome: Outcome, state: TrialState, value: float | None) -> None:
+    def _tell(self, outcome: Outcome, value: float | None) -> None:
+        state = _state_of(outcome, value)
+        value = value if state is TrialState.COMPLETE else None
         self._trial.set_user_attr("outcome", outcome.value)
         self._recorded.study.tell(self._trial, value, state=state, skip_if_finished=True)
         self._leases.release(self._lease)

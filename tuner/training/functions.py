@@ -1,0 +1,40 @@
+"""A user's functions, named as ``module:function``."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from search_spaces.errors import ConfigurationError
+
+
+def import_function(spec: str, *, purpose: str) -> Callable[..., Any]:
+    """The function that ``spec`` names; ``purpose`` ("task", "model") opens the sentence of an error.
+
+    The current directory is importable, as it is for ``python -m``.
+
+    Raises:
+        ConfigurationError: when the module, or the function in it, cannot be had.
+    """
+    module_name, _, function_name = spec.partition(":")
+    if not module_name or not function_name:
+        raise ConfigurationError(f"{purpose} must be written module:function, but got {spec!r}.")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{purpose} {spec!r} needs module {module_name!r}, which cannot be imported ({error}); "
+            f"it was looked for in {here} and in the installed packages."
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        found = ", ".join(name for name in vars(module) if callable(vars(module)[name]) and name[0] != "_")
+        raise ConfigurationError(
+            f"{purpose} {spec!r} needs a function {function_name!r} in {module_name}, "
+            f"which has {found or 'none'}."
+        )
+    return function  # type: ignore[no-any-return]  # getattr of a module is Any; callable() was checked

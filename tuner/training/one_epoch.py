@@ -1,0 +1,176 @@
+"""One pass over the training data: the inner loop, as fast as eager torch allows.
+
+No DataLoader: minibatches are gathered from one tensor a few at a time. No wait for the device within a step:
+what is read of a step stays a tensor until the epoch ends, or until the loop looks whether it should go on.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from studies.records import Outcome
+from tuner.training.config import TrainingConfig
+from tuner.training.input_scaling import InputScaling
+from tuner.training.losses import Loss
+from tuner.training.optimizers import Optimizer
+from tuner.training.probes import UpdateProbe, probed_steps
+from tuner.training.splits import Splits
+
+GATHERED_SAMPLES = 512
+"""Samples gathered and scaled at once: fewer calls than minibatches, and still in the processor's cache."""
+GATHERED_STEPS = 32
+"""Optimizer steps gathered for at once, at most: between them no one looks whether to go on."""
+POLL_STEPS = 20
+"""Optimizer steps between two looks at whether to go on; each look waits for the device."""
+CLIP_EPSILON = 1e-6
+"""Keeps a zero gradient from dividing by zero (as torch's clip_grad_norm_)."""
+
+
+def minibatch_sizes(n_samples: int, size: int) -> list[int]:
+    """The sizes of consecutive minibatches; the last may be smaller.
+
+    A last minibatch of one sample joins the one before: batch normalization cannot train on a single sample.
+    """
+    n_whole, rest = divmod(n_samples, size)
+    sizes = [size] * n_whole + ([rest] if rest else [])
+    if rest == 1 and n_whole:
+        sizes[-2:] = [size + 1]
+    return sizes
+
+
+@dataclass(kw_only=True)
+class EpochPass:
+    """What one pass read. Lists have an entry an optimizer step, ``hits`` one a gathered block."""
+
+    sizes: list[int] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
+    norms: list[Tensor] = field(default_factory=list)
+    """Of each parameter's gradient before clipping, a step's in a row; empty when they are not read."""
+    hits: list[Tensor] = field(default_factory=list)
+    seconds: float = 0.0
+    outcome: Outcome | None = None
+    """Why it ended before the data did."""
+
+    @property
+    def n_samples(self) -> int:
+        return sum(self.sizes)
+
+    def gradient_norms(self) -> Tensor:
+        """The global norm of each optimizer step, float32 [n_steps] on the CPU; NaN when none was read."""
+        if not self.norms:
+            return torch.full((len(self.sizes),), torch.nan)
+        return torch.stack(self.norms).view(len(self.sizes), -1).square().sum(1).sqrt().cpu()
+
+
+@dataclass(kw_only=True)
+class EpochTrainer:
+    """Trains a model for one epoch at a time."""
+
+    config: TrainingConfig
+    splits: Splits
+    model: nn.Module
+    optimizer: Optimizer
+    loss: Loss
+    scaling: InputScaling
+    should_stop: Callable[[], Outcome | None]
+    reads_gradients: bool
+
+    def __post_init__(self) -> None:
+        n = len(self.splits.train_x)
+        batch_size = n if self.config.batch_size == "full" else min(self.config.batch_size, n)
+        self._batch_size = batch_size
+        self.step_sizes = minibatch_sizes(n, batch_size * self.config.accumulation_steps)
+        """Samples of each optimizer step of an epoch."""
+        self._parameters = self.optimizer.parameters
+        self._no_norm = torch.zeros((), device=self.splits.device)
+        self._reads_hits = self.splits.kind == "classification"
+
+    def run(self, order: Tensor, learning_rates: Sequence[float], probe: UpdateProbe | None) -> EpochPass:
+        """Train on the samples in ``order`` (int64, on the device), one learning rate an optimizer step."""
+        self.model.train()
+        started = time.perf_counter()
+        done = EpochPass()
+        probed = probed_steps(len(self.step_sizes)) if probe is not None else frozenset()
+        n_gathered = min(max(GATHERED_SAMPLES // self.step_sizes[0], 1), GATHERED_STEPS)
+        n_polled = 0
+        for first in range(0, len(self.step_sizes), n_gathered):
+            sizes = self.step_sizes[first : first + n_gathered]
+            block = order[done.n_samples : done.n_samples + sum(sizes)]
+            rates = learning_rates[first : first + n_gathered]
+            self._train_block(block, sizes, rates, {step - first for step in probed}, probe, done)
+            if len(done.sizes) - n_polled >= POLL_STEPS:
+                done.outcome = self._poll(done.losses[n_polled:])
+                n_polled = len(done.sizes)
+                if done.outcome is not None:
+                    break
+        done.seconds = time.perf_counter() - started
+        return done
+
+    def _train_block(
+        self,
+        block: Tensor,
+        sizes: list[int],
+        learning_rates: Sequence[float],
+        probed: set[int],
+        probe: UpdateProbe | None,
+        done: EpochPass,
+    ) -> None:
+        """Gather and scale the samples of a few optimizer steps, and take the steps."""
+        all_x = self.scaling(self.splits.train_x.index_select(0, block))
+        all_y = self.splits.train_y.index_select(0, block)
+        outputs: list[Tensor] = []
+        for step, (x, y) in enumerate(
+            zip(all_x.split_with_sizes(sizes), all_y.split_with_sizes(sizes), strict=True)
+        ):
+            done.losses.append(self._backward(x, y, outputs))
+            active_probe = probe if step in probed else None
+            self._update(learning_rates[step], active_probe, done)
+        done.sizes.extend(sizes)
+        if self._reads_hits:
+            done.hits.append(torch.cat(outputs).argmax(1).eq(all_y).sum())
+
+    def _backward(self, x: Tensor, y: Tensor, outputs: list[Tensor]) -> Tensor:
+        """Gradients of the mean loss over the samples of one optimizer step; its value."""
+        if self.config.accumulation_steps == 1:
+            output = self.model(x)
+            loss = self.loss(output, y)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+            outputs.append(output.detach())
+            return loss.detach()
+        sizes = minibatch_sizes(len(x), self._batch_size)
+        total = torch.zeros_like(self._no_norm)
+        for part_x, part_y in zip(x.split_with_sizes(sizes), y.split_with_sizes(sizes), strict=True):
+            output = self.model(part_x)
+            loss = self.loss(output, part_y) * (len(part_x) / len(x))
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+            outputs.append(output.detach())
+            total += loss.detach()
+        return total
+
+    def _update(self, learning_rate: float, probe: UpdateProbe | None, done: EpochPass) -> None:
+        """One optimizer step from the gradients that are there, which are then gone."""
+        clip_norm = self.config.clip_norm
+        if probe is not None:
+            probe.before()
+        if self.reads_gradients or clip_norm:
+            gradients = [p.grad for p in self._parameters if p.grad is not None]
+            norms = list(torch._foreach_norm(gradients))  # noqa: SLF001 - get_total_norm costs twice as much
+            norms.extend([self._no_norm] * (len(self._parameters) - len(norms)))
+            done.norms.extend(norms)
+            if clip_norm:
+                norm = torch.linalg.vector_norm(torch.stack(norms))
+                factor = (clip_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
+                torch._foreach_mul_(gradients, factor)
+        self.optimizer.step(learning_rate)
+        if probe is not None:
+            probe.after()
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def _poll(self, losses: list[Tensor]) -> Outcome | None:
+        if self.config.stop_on_divergence and not bool(torch.stack(losses).isfinite().all()):
+            return Outcome.DIVERGED
+        return self.should_stop()
