@@ -22,8 +22,8 @@ from torchvision.transforms import ToTensor
 
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
+from tuner.training.datasets.splits import Splits, split_dataset
 from tuner.training.loop import TrainingRun
-from tuner.training.splits import Splits, split_dataset
 
 BATCH_SIZES = (32, 128, 512)
 

@@ -1,6 +1,6 @@
 """Claim: `tuner --help` answers in under 0.5 s, and a study is diagnosed without waiting for torch.
 
-Each command is started anew several times, in turns; medians of wall time. `python -c pass` is what Python itself takes,
+Each command is started anew several times, in turns; medians of wall time. `python` is what Python itself takes,
 `import torch` what every tool that loads it takes:
 
     python benchmarks/startup.py --repeats 7
@@ -38,7 +38,19 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"TUNER_STORAGE": f"sqlite:///{folder}/tuner.db"}
-        search = ["search", "--task", "digits", "--trials", "20", "--epochs", "3", "--study", "s", "--workers", "1"]
+        search = [
+            "search",
+            "--task",
+            "digits",
+            "--trials",
+            "20",
+            "--epochs",
+            "3",
+            "--study",
+            "s",
+            "--workers",
+            "1",
+        ]
         subprocess.run([*TUNER, *search, "--quiet"], env=environment, check=True, capture_output=True)
         seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
         for _ in range(repeats):
@@ -50,7 +62,9 @@ def main() -> None:
     for name, value in medians.items():
         print(f"{name:32} {value:.2f} s", file=sys.stderr)
     machine = described("torch", "optuna", "symptune")
-    print(json.dumps({"claim": __doc__.splitlines()[0], "n": repeats, "medians": medians, **machine}, indent=2))
+    print(
+        json.dumps({"claim": __doc__.splitlines()[0], "n": repeats, "medians": medians, **machine}, indent=2)
+    )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import torch
 
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
+from tuner.training.datasets.splits import Splits, split_dataset
 from tuner.training.loop import TrainingRun
-from tuner.training.splits import Splits, split_dataset
 
 LIMITS = {32: 0.10, 128: 0.05, 512: 0.05}
 """Batch size to the share of an epoch that telemetry may cost."""

@@ -8,12 +8,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from optuna.distributions import BaseDistribution
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAN = float("nan")
 FloatArray = npt.NDArray[np.float32]
@@ -174,10 +176,12 @@ class Telemetry:
         """The epoch readings of ``quantity``, shape [n_epochs + 1], epoch 0 first."""
         return np.array([getattr(row, quantity) for row in self.epochs], dtype=np.float64)
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         """The epoch cadence as a table: one row an epoch, one column a quantity, without the layers."""
         names = [f.name for f in fields(EpochReadings) if f.name != "layers"]
         rows = [{name: getattr(row, name) for name in names} for row in self.epochs]
+        import pandas as pd  # 0.1 s, and most readers of records make no table
+
         return pd.DataFrame(rows, columns=names)
 
     def step_series(self, quantity: str) -> npt.NDArray[Any]:

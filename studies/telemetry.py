@@ -5,10 +5,9 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import pandas as pd
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
 
@@ -24,6 +23,9 @@ from studies.records import (
     StepZeroProbe,
     Telemetry,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -88,16 +90,18 @@ class TelemetryTables:
             for trial_id in sorted(epochs.keys() | probes.keys())
         }
 
-    def epochs_frame(self) -> pd.DataFrame:
+    def epochs_frame(self) -> "pd.DataFrame":
         """The epoch cadence of all trials: columns trial_id, epoch and one for each quantity."""
         rows = [
             {"trial_id": trial_id, **_without_layers(readings)}
             for trial_id, telemetry in self.read().items()
             for readings in telemetry.epochs
         ]
+        import pandas as pd  # 0.1 s, which only those who want tables pay
+
         return pd.DataFrame(rows, columns=["trial_id", "epoch", *_EPOCH_QUANTITIES])
 
-    def layers_frame(self) -> pd.DataFrame:
+    def layers_frame(self) -> "pd.DataFrame":
         """The readings of each layer: columns trial_id, epoch, name and one for each quantity."""
         names = [field.name for field in dataclasses.fields(LayerReadings)]
         rows = [
@@ -106,10 +110,14 @@ class TelemetryTables:
             for readings in telemetry.epochs
             for layer in readings.layers
         ]
+        import pandas as pd  # 0.1 s, which only those who want tables pay
+
         return pd.DataFrame(rows, columns=["trial_id", "epoch", *names])
 
-    def steps_frame(self, trial_id: int) -> pd.DataFrame:
+    def steps_frame(self, trial_id: int) -> "pd.DataFrame":
         """The step cadence of one trial: columns epoch, step (from 1, over all epochs) and one for each quantity."""
+        import pandas as pd
+
         blocks = self.read(trial_ids=[trial_id], steps=True).get(trial_id, Telemetry()).steps
         columns = {
             name: [getattr(block, name) for block in blocks] for name in (*_STEP_QUANTITIES, "clipped")

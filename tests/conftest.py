@@ -11,6 +11,9 @@ import sqlalchemy as sa
 
 from tests.servers import running_postgresql
 
+# Before torch is imported: two threads of one process lose to one on a busy machine, by up to 20 times here.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _numbers = itertools.count()
 _STARTED_IN = Path.cwd()
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tuner.training.data import Dataset, TaskData
-from tuner.training.user_data import check_data
+from tuner.training.datasets.user_data import check_data
 
 N_CLASSES = 3
 

@@ -21,11 +21,11 @@ from tuner.searching.planning import check_data, objective_of, task_name, versio
 from tuner.training.checkpoint import save_trained
 from tuner.training.config import TrainingConfig, direction_of
 from tuner.training.data import load_dataset
-from tuner.training.dataset import Dataset
-from tuner.training.downloads import Announce
+from tuner.training.datasets.dataset import Dataset
+from tuner.training.datasets.downloads import Announce
+from tuner.training.datasets.splits import Splits
 from tuner.training.loop import TrainingRun
 from tuner.training.models import ModelBuilder
-from tuner.training.splits import Splits
 from tuner.worker import listening_for_signals
 
 OnEpoch = Callable[[EpochReadings], None]

@@ -24,8 +24,8 @@ from tests.tuner.user_code import explosive_model, other_blobs
 from tuner.one_training import export
 from tuner.training.checkpoint import load_trained, read_info
 from tuner.training.config import TrainingConfig
+from tuner.training.datasets.splits import split_dataset
 from tuner.training.models import ModelBuilder
-from tuner.training.splits import split_dataset
 
 BLOBS = "tests.problems:blob_arrays"
 FAST: dict[str, Any] = {"epochs": 3, "batch_size": 16, "width": 8}

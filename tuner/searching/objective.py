@@ -18,8 +18,8 @@ from studies.records import EpochReadings, Outcome
 from studies.telemetry import TelemetryTables
 from tuner.training.config import TrainingConfig, direction_of
 from tuner.training.data import Dataset, load_dataset
+from tuner.training.datasets.splits import Splits, split_dataset
 from tuner.training.loop import TrainingRun
-from tuner.training.splits import Splits, split_dataset
 
 DIRECTIONS = ("maximize", "minimize")
 Task = str | Callable[..., Any]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from search_spaces.errors import ConfigurationError
 from studies.encoding import to_json
 from tuner.training.config import TrainingConfig
-from tuner.training.input_scaling import InputScaling
+from tuner.training.datasets.input_scaling import InputScaling
 from tuner.training.loop import TrainingRun
 from tuner.training.models import ModelBuilder, build_model
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import DataError, unknown_name
-from tuner.training.dataset import Dataset
-from tuner.training.digits import digits
-from tuner.training.downloads import Announce
-from tuner.training.image_sets import IMAGE_SETS, UnavailableDataError, load_image_set
-from tuner.training.user_data import TaskData, check_data, data_from_function, data_from_npz
+from tuner.training.datasets.dataset import Dataset
+from tuner.training.datasets.digits import digits
+from tuner.training.datasets.downloads import Announce
+from tuner.training.datasets.image_sets import IMAGE_SETS, UnavailableDataError, load_image_set
+from tuner.training.datasets.user_data import TaskData, check_data, data_from_function, data_from_npz
 
 __all__ = ["TASKS", "Dataset", "TaskData", "load_dataset"]
 

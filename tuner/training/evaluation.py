@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from studies.records import NAN
-from tuner.training.dataset import Kind
+from tuner.training.datasets.dataset import Kind
 
 EVALUATION_BATCH = 1024
 """Samples a forward pass: float images of one pass stay in the processor's cache."""

@@ -14,9 +14,10 @@ from search_spaces.errors import ConfigurationError
 from studies.records import DataProbe, EpochReadings, Outcome, StepReadings, StepZeroProbe, Telemetry
 from tuner.training.best import BestEpoch, Weights
 from tuner.training.config import TrainingConfig, direction_of
-from tuner.training.dataset import Dataset
+from tuner.training.datasets.dataset import Dataset
+from tuner.training.datasets.input_scaling import input_scaling
+from tuner.training.datasets.splits import Splits, split_dataset
 from tuner.training.evaluation import Evaluation, evaluate
-from tuner.training.input_scaling import input_scaling
 from tuner.training.losses import training_loss
 from tuner.training.models import ModelBuilder, build_model, check_output
 from tuner.training.one_epoch import EpochTrainer
@@ -24,7 +25,6 @@ from tuner.training.optimizers import build_optimizer
 from tuner.training.readings import EpochReader
 from tuner.training.reproducibility import RandomStream, data_order
 from tuner.training.schedules import learning_rate_factor, plateau_of
-from tuner.training.splits import Splits, split_dataset
 from tuner.training.telemetry_state import telemetry_from_state, telemetry_to_state
 
 _NEEDS_CLASSES = frozenset({"validation_accuracy", "train_accuracy", "calibration_error"})

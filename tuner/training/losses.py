@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tuner.training.config import TrainingConfig
-from tuner.training.splits import Splits
+from tuner.training.datasets.splits import Splits
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Outputs [n, n_outputs] and targets to the mean over samples, a scalar."""

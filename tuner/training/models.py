@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.errors import ConfigurationError, unknown_name
-from tuner.training.cnn import build_cnn
+from tuner.training.architectures.cnn import build_cnn
+from tuner.training.architectures.mlp import build_mlp
 from tuner.training.config import TrainingConfig
 from tuner.training.functions import import_function
-from tuner.training.mlp import build_mlp
 
 ModelBuilder = Callable[[TrainingConfig, tuple[int, ...], int], nn.Module]
 """Takes ``(config, input_shape, n_outputs)``; the input it will get is float32 [n, *input_shape]."""

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from studies.records import Outcome
 from tuner.training.config import TrainingConfig
-from tuner.training.input_scaling import InputScaling
+from tuner.training.datasets.input_scaling import InputScaling
+from tuner.training.datasets.splits import Splits
 from tuner.training.losses import Loss
 from tuner.training.optimizers import Optimizer
 from tuner.training.probes import UpdateProbe, probed_steps
-from tuner.training.splits import Splits
 
 GATHERED_SAMPLES = 512
 """Samples gathered and scaled at once: fewer calls than minibatches, and still in the processor's cache."""

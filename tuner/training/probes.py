@@ -16,9 +16,9 @@ from torch.nn import Parameter
 from torch.nn.modules.conv import _ConvNd
 
 from studies.records import NAN, DataProbe, LayerProbe, LayerReadings, StepZeroProbe
-from tuner.training.input_scaling import InputScaling
+from tuner.training.datasets.input_scaling import InputScaling
+from tuner.training.datasets.splits import Splits
 from tuner.training.losses import Loss
-from tuner.training.splits import Splits
 
 PROBE_BATCH = 512
 """Training images on which activations are read: enough to tell a unit that is off from one that is rare."""

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from studies.records import NAN, DataProbe, EpochReadings, LayerReadings, StepReadings, StepZeroProbe
+from tuner.training.datasets.input_scaling import InputScaling
+from tuner.training.datasets.splits import Splits
 from tuner.training.evaluation import Evaluation, evaluate
-from tuner.training.input_scaling import InputScaling
 from tuner.training.losses import Loss
 from tuner.training.one_epoch import EpochPass
 from tuner.training.probes import (
@@ -23,7 +24,6 @@ from tuner.training.probes import (
     watched_layers,
 )
 from tuner.training.reproducibility import RandomStream
-from tuner.training.splits import Splits
 
 
 @dataclass(kw_only=True)

@@ -288,7 +288,7 @@ def test_the_demo_runs_on_digits_where_there_is_no_mnist(run: Run, monkeypatch: 
     """One clear line says so; best config, importances, findings and three commands are printed."""
     monkeypatch.delenv("TUNER_DATA", raising=False)
     monkeypatch.setattr(
-        "tuner.training.downloads.is_reachable", lambda *_args, **_kwargs: False, raising=False
+        "tuner.training.datasets.downloads.is_reachable", lambda *_args, **_kwargs: False, raising=False
     )
     ran = run("demo", "--workers", "1")
     assert ran.code == 0

@@ -8,9 +8,9 @@ from torch.nn import Parameter, functional
 from torch.optim import Optimizer
 
 from tuner.training.config import TrainingConfig
+from tuner.training.datasets.splits import Splits
 from tuner.training.models import build_model
 from tuner.training.reproducibility import data_order
-from tuner.training.splits import Splits
 
 
 def train_slowly(

@@ -19,8 +19,8 @@ from tuner.training.checkpoint import (
     write_whole,
 )
 from tuner.training.config import TrainingConfig
+from tuner.training.datasets.splits import split_dataset
 from tuner.training.loop import TrainingRun
-from tuner.training.splits import split_dataset
 from tuner.training.telemetry_state import telemetry_from_state, telemetry_to_state
 
 TIMINGS = {"seconds": 0.0, "samples_per_second": 0.0}

@@ -12,12 +12,12 @@ import torch
 
 from search_spaces.errors import ConfigurationError, DataError
 from tests.problems import blob_arrays, blobs, images, line_task
-from tuner.training import digits, image_sets
 from tuner.training.data import TaskData, load_dataset
-from tuner.training.downloads import DownloadError
-from tuner.training.idx import read_idx
-from tuner.training.image_sets import IDX_FILES
-from tuner.training.user_data import check_data
+from tuner.training.datasets import digits, image_sets
+from tuner.training.datasets.downloads import DownloadError
+from tuner.training.datasets.idx import read_idx
+from tuner.training.datasets.image_sets import IDX_FILES
+from tuner.training.datasets.user_data import check_data
 
 PARTS = ((6, 3, 2), (6,), (4, 3, 2), (4,))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torchvision.datasets
 
-from tuner.training import downloads, reachability
-from tuner.training.downloads import DownloadError, download
-from tuner.training.reachability import reachable_urls
+from tuner.training.datasets import downloads, reachability
+from tuner.training.datasets.downloads import DownloadError, download
+from tuner.training.datasets.reachability import reachable_urls
 
 
 @pytest.fixture

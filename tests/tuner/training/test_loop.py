@@ -14,7 +14,8 @@ from studies.records import Outcome
 from tests.problems import N_CLASSES, blobs, images, line, linear_model, no_model
 from tests.tuner.training.loop_reference import calibration_error_slowly, train_slowly
 from tuner.training.config import TrainingConfig
-from tuner.training.dataset import Dataset
+from tuner.training.datasets.dataset import Dataset
+from tuner.training.datasets.splits import Splits, split_dataset
 from tuner.training.evaluation import evaluate
 from tuner.training.loop import TrainingRun
 from tuner.training.losses import training_loss
@@ -27,7 +28,6 @@ from tuner.training.probes import (
     watched_layers,
 )
 from tuner.training.reproducibility import data_order
-from tuner.training.splits import Splits, split_dataset
 
 
 def finished(config: TrainingConfig, data: Dataset | Splits, **keywords: Any) -> TrainingRun:

@@ -5,8 +5,8 @@ import pytest
 
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
+from tuner.training.datasets.splits import split_dataset
 from tuner.training.loop import TrainingRun
-from tuner.training.splits import split_dataset
 
 HAS_MNIST = bool(os.environ.get("TUNER_DATA")) and any(
     Path(os.environ["TUNER_DATA"]).glob("**/train-images-idx3-ubyte*")

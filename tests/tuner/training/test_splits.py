@@ -11,11 +11,11 @@ from search_spaces.errors import ConfigurationError, DataError
 from tests.problems import blobs, images, line
 from tuner.training.config import TrainingConfig
 from tuner.training.data import TaskData
-from tuner.training.dataset import Dataset
+from tuner.training.datasets.dataset import Dataset
+from tuner.training.datasets.input_scaling import channel_statistics, input_scaling
+from tuner.training.datasets.splits import split_dataset
+from tuner.training.datasets.user_data import check_data
 from tuner.training.devices import resolve_device
-from tuner.training.input_scaling import channel_statistics, input_scaling
-from tuner.training.splits import split_dataset
-from tuner.training.user_data import check_data
 
 
 def numbered(y: npt.NDArray[np.int64]) -> Dataset:

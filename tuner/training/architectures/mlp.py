@@ -5,8 +5,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from tuner.training.architectures.layers import ACTIVATIONS, initialize, normalization_layer
 from tuner.training.config import TrainingConfig
-from tuner.training.layers import ACTIVATIONS, initialize, normalization_layer
 
 
 def build_mlp(config: TrainingConfig, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from search_spaces.errors import DataError
-from tuner.training.dataset import Dataset, Kind
+from tuner.training.datasets.dataset import Dataset, Kind
 from tuner.training.functions import import_function
 
 HOW_TO_DECLARE_REGRESSION = 'for regression return tuner.training.data.TaskData(x=x, y=y, kind="regression")'

@@ -5,8 +5,8 @@ from collections import OrderedDict
 from torch import nn
 
 from search_spaces.errors import ConfigurationError
+from tuner.training.architectures.layers import ACTIVATIONS, initialize, normalization_layer
 from tuner.training.config import TrainingConfig
-from tuner.training.layers import ACTIVATIONS, initialize, normalization_layer
 
 CHANNELS = (16, 32)
 SMALLEST_SIDE = 4

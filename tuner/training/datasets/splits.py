@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from search_spaces.errors import DataError
-from tuner.training.dataset import Dataset, Kind
+from tuner.training.datasets.dataset import Dataset, Kind
+from tuner.training.datasets.input_scaling import ChannelStatistics, channel_statistics
 from tuner.training.devices import resolve_device
-from tuner.training.input_scaling import ChannelStatistics, channel_statistics
 
 Split = Literal["stratified", "last"]
 Indices = npt.NDArray[np.int64]

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import platformdirs
 
 from search_spaces.errors import DataError
-from tuner.training.downloads import Announce, DownloadError, download
-from tuner.training.idx import read_idx
+from tuner.training.datasets.downloads import Announce, DownloadError, download
+from tuner.training.datasets.idx import read_idx
 
 Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 """x_train [N, C, H, W], y_train [N], x_test, y_test."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tuner.training.reachability import reachable_urls
+from tuner.training.datasets.reachability import reachable_urls
 
 Announce = Callable[[str], None]
 """Takes one line for a person."""

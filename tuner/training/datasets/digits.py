@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tuner.training.splits import stratified_parts
-from tuner.training.user_data import TaskData
+from tuner.training.datasets.splits import stratified_parts
+from tuner.training.datasets.user_data import TaskData
 
 N_TEST = 360
 INK_MAXIMUM = 16

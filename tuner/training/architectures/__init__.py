@@ -1,0 +1,1 @@
+"""The built-in networks: what `tuner.training.models` is made of."""
