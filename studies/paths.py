@@ -38,5 +38,9 @@ class StudyPaths:
         """One artifact store for all studies of a root: the dashboard serves a single one."""
         return self.root / "artifacts"
 
+    def weights(self, trial: int) -> Path:
+        """Where a trial's weights are kept if it was the best when it ended."""
+        return self.folder / "weights" / f"trial-{trial}"
+
     def worker_log(self, index: int) -> Path:
         return self.folder / f"worker-{index}.log"

@@ -7,7 +7,8 @@ from tuner.version import __version__
 
 if TYPE_CHECKING:
     from tuner.api import resume, search
-    from tuner.one_training import Training, export, train
+    from tuner.exporting import export
+    from tuner.one_training import Training, train
     from tuner.prepared_search import Search
     from tuner.searching.objective import Objective
     from tuner.training.checkpoint import load_trained
@@ -36,7 +37,7 @@ _HOMES = {
     "resume": "tuner.api",
     "search": "tuner.api",
     "Training": "tuner.one_training",
-    "export": "tuner.one_training",
+    "export": "tuner.exporting",
     "load_trained": "tuner.training.checkpoint",
     "train": "tuner.one_training",
 }

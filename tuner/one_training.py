@@ -1,4 +1,4 @@
-"""One training: of a config (`tuner.train`), or of a study's trial again, to have its weights (`tuner export`)."""
+"""One training of one config: `tuner.train`."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -10,20 +10,27 @@ from optuna.trial import TrialState
 from torch import nn
 
 from search_spaces import Space
-from search_spaces.errors import ConfigurationError, unknown_name
 from studies.diagnosis import Finding, diagnose_record
 from studies.leases import GRACE_SECONDS, Leases, Refusal
-from studies.recorded import RecordedStudy, create_study, open_study
-from studies.records import EpochReadings, Outcome, StudyPlan, StudyRecord, Telemetry, TrialRecord
+from studies.recorded import RecordedStudy, create_study
+from studies.records import (
+    EpochReadings,
+    Outcome,
+    StepReadings,
+    StudyPlan,
+    StudyRecord,
+    Telemetry,
+    TrialRecord,
+)
 from tuner.searching.ask_tell import error_record
-from tuner.searching.objective import Objective, Task
-from tuner.searching.planning import check_data, objective_of, task_name, versions
-from tuner.training.checkpoint import save_trained
+from tuner.searching.objective import Task
+from tuner.searching.planning import task_name, versions
+from tuner.searching.weights import save_weights, value_of
+from tuner.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from tuner.training.config import TrainingConfig, direction_of
 from tuner.training.data import load_dataset
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.downloads import Announce
-from tuner.training.datasets.splits import Splits
 from tuner.training.loop import TrainingRun
 from tuner.training.models import ModelBuilder
 from tuner.worker import listening_for_signals
@@ -100,7 +107,8 @@ def train(  # noqa: PLR0913 - one keyword per concern
         task: as for `search`, or a loaded data set.
         study: also record it as a trial of this study of single trainings, for `tuner diagnose` and the dashboard.
         storage: where that study lives.
-        save: a folder for config.yaml and the best weights.
+        save: a folder for config.yaml and the best weights; meanwhile for a checkpoint after every epoch, from which
+            the same call goes on.
         data_dir: where the data lies.
         device: ``auto``, ``cpu``, ``cuda``, ...
         model: a function ``(config, input_shape, n_outputs) -> nn.Module`` instead of the config's.
@@ -125,16 +133,19 @@ def train(  # noqa: PLR0913 - one keyword per concern
             should_stop=lambda: Outcome.INTERRUPTED if interruption.is_requested() else None,
         )
         metric = metric or run.metric
+        checkpoint = None if save is None else _Checkpoint(Path(save) / CHECKPOINT_FILE, run)
+        if checkpoint is not None and checkpoint.load() and announce is not None:
+            announce(f"Going on after epoch {run.n_epochs_done}, from {checkpoint.path}.")
         recorder = None
         if study is not None:
             name = dataset.name if isinstance(task, Dataset) or task == "auto" else task_name(task)
             recorder = _Recorder(_study_of_trainings(study, storage, name, dataset, metric), run, metric)
-        _run_to_end(run, recorder, on_epoch)
+        _run_to_end(run, recorder, checkpoint, on_epoch)
     if save is not None:
-        _save(Path(save), run, dataset, metric)
+        save_weights(Path(save), run, dataset, metric)
     return Training(
         outcome=run.outcome,
-        value=_value_of(run, metric),
+        value=value_of(run, metric),
         metric=metric,
         best_epoch=run.best_epoch,
         config=config,
@@ -144,97 +155,6 @@ def train(  # noqa: PLR0913 - one keyword per concern
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Exported:
-    """A trial that was trained again, to its end, and written."""
-
-    folder: Path
-    task: str
-    trial: int
-    recorded_value: float | None
-    """None for a trial that was pruned."""
-    value: float | None
-    """The recorded one again, on the same machine."""
-
-
-def export(
-    study: str,
-    *,
-    trial: int | None = None,
-    output: str | Path | None = None,
-    storage: str | None = None,
-    data_dir: str | Path | None = None,
-    device: str = "auto",
-    on_epoch: OnEpoch = lambda _readings: None,
-    announce: Announce | None = None,
-) -> Exported:
-    """Train the best trial's config again, with its seed, and write config.yaml and weights.pt.
-
-    A search keeps no weights: of hundreds of trials one or two are ever wanted, and the same config and seed give
-    the same weights on the same machine.
-
-    Raises:
-        ConfigurationError: when the study or the trial is not there, no trial completed, or the plan is unknown.
-    """
-    recorded = open_study(study, storage)
-    if recorded.plan is None:
-        raise ConfigurationError(
-            f"Study {study!r} was not made by symptune, so its models cannot be rebuilt."
-        )
-    record = recorded.record(telemetry=False)
-    chosen = _chosen(record, trial)
-    run, dataset = _again(
-        recorded.plan,
-        chosen,
-        device=device,
-        data_dir=None if data_dir is None else Path(data_dir),
-        announce=announce,
-    )
-    for readings in run.epochs():
-        on_epoch(readings)
-    folder = Path(output) if output is not None else _default_folder(recorded, chosen, is_best=trial is None)
-    _save(folder, run, dataset, record.metric, study=study, trial=chosen.number)
-    return Exported(
-        folder=folder,
-        task=recorded.plan.task,
-        trial=chosen.number,
-        recorded_value=chosen.value,
-        value=_value_of(run, record.metric),
-    )
-
-
-def _chosen(record: StudyRecord, trial: int | None) -> TrialRecord:
-    by_number = {found.number: found for found in record.trials if found.state in {"complete", "pruned"}}
-    if trial is None and record.best is not None:
-        return record.best
-    if trial is None or not by_number:
-        way_out = "; choose a pruned one by its number" if by_number else ""
-        raise ConfigurationError(f"Study {record.name!r} has no complete trial to export{way_out}.")
-    if trial not in by_number:
-        raise unknown_name(f"A trial to export of {record.name!r}", trial, map(str, by_number))
-    return by_number[trial]
-
-
-def _again(
-    plan: StudyPlan, chosen: TrialRecord, *, device: str, data_dir: Path | None, announce: Announce | None
-) -> tuple[TrainingRun, Dataset]:
-    """The training of a trial, about to begin once more, and the data it is on."""
-    data: Dataset | Splits
-    if Space.from_json(plan.space).levers:
-        objective = objective_of(plan, device=device, data_dir=data_dir, announce=announce)
-        config, data = objective.config(chosen.searched), objective.splits
-    else:  # a single training, whose config is its own and not the study's
-        objective = Objective(_NO_LEVERS, plan.task, metric=plan.metric, data_dir=data_dir, announce=announce)
-        check_data(plan, objective)
-        config, data = TrainingConfig.from_mapping(chosen.config), objective.dataset
-    run = TrainingRun(config, data, device=device, metric=plan.metric, direction=plan.direction)
-    return run, objective.dataset
-
-
-def _default_folder(recorded: RecordedStudy, chosen: TrialRecord, *, is_best: bool) -> Path:
-    return recorded.paths.best if is_best else recorded.paths.folder / f"trial-{chosen.number}"
-
-
 def _resolved(config: TrainingConfig | Mapping[str, Any], model: ModelBuilder | None) -> TrainingConfig:
     """The config, with a model function under its name: that is what is recorded and saved."""
     if not isinstance(config, TrainingConfig):
@@ -242,11 +162,15 @@ def _resolved(config: TrainingConfig | Mapping[str, Any], model: ModelBuilder | 
     return config if model is None else dataclasses.replace(config, model=task_name(model))
 
 
-def _run_to_end(run: TrainingRun, recorder: "_Recorder | None", on_epoch: OnEpoch) -> None:
+def _run_to_end(
+    run: TrainingRun, recorder: "_Recorder | None", checkpoint: "_Checkpoint | None", on_epoch: OnEpoch
+) -> None:
     try:
         for readings in run.epochs():
             if recorder is not None:
-                recorder.keep(readings)
+                recorder.keep(readings, run.last_steps)
+            if checkpoint is not None:
+                save_checkpoint(checkpoint.path, run)
             on_epoch(readings)
     except BaseException as error:
         if recorder is not None:
@@ -255,10 +179,23 @@ def _run_to_end(run: TrainingRun, recorder: "_Recorder | None", on_epoch: OnEpoc
     run.restore_best()
     if recorder is not None:
         recorder.end()
+    if checkpoint is not None and run.outcome is not Outcome.INTERRUPTED:
+        checkpoint.path.unlink(missing_ok=True)
 
 
-def _value_of(run: TrainingRun, metric: str) -> float | None:
-    return None if run.outcome is Outcome.DIVERGED else run.value(metric)
+class _Checkpoint:
+    """The state of an unfinished training in its ``save`` folder, from which the same command goes on."""
+
+    def __init__(self, path: Path, run: TrainingRun) -> None:
+        self.path = path
+        self._run = run
+
+    def load(self) -> bool:
+        """Let the run go on from the file, if there is one."""
+        if not self.path.exists():
+            return False
+        load_checkpoint(self.path, self._run)
+        return True
 
 
 def _state_of(outcome: Outcome, value: float | None) -> TrialState:
@@ -266,20 +203,6 @@ def _state_of(outcome: Outcome, value: float | None) -> TrialState:
     if not outcome.is_answer:
         return TrialState.FAIL
     return TrialState.PRUNED if value is None else TrialState.COMPLETE
-
-
-def _save(folder: Path, run: TrainingRun, dataset: Dataset, metric: str, **more: Any) -> None:
-    about = {
-        "task": dataset.name,
-        "data_hash": dataset.content_hash,
-        "split": run.splits.describe(),
-        "outcome": run.outcome,
-        "metric": metric,
-        "value": _value_of(run, metric),
-        "best_epoch": run.best_epoch,
-        "versions": versions(),
-    }
-    save_trained(folder, run.config, run, about | more)
 
 
 def _study_of_trainings(
@@ -316,14 +239,18 @@ class _Recorder:
         self._trial = recorded.study.ask()
         self._lease = self._leases.bind(lease, self._trial._trial_id)  # noqa: SLF001 - leases are on ids
         self._trial.set_user_attr("config", run.config.to_mapping())
+        earlier = run.telemetry()  # of a training that goes on from a checkpoint
+        steps = {block.epoch: block for block in earlier.steps}
+        for readings in earlier.epochs:
+            self.keep(readings, steps.get(readings.epoch))
 
-    def keep(self, readings: EpochReadings) -> None:
+    def keep(self, readings: EpochReadings, steps: StepReadings | None) -> None:
         trial_id = self._trial._trial_id  # noqa: SLF001 - telemetry is keyed by it
         telemetry = self._recorded.telemetry
         if readings.epoch == 0:
             telemetry.save_probes(trial_id, self._run.step_zero, self._run.data_probe)
-        telemetry.save_epoch(trial_id, readings, self._run.last_steps)
-        value = self._run.latest(self._metric)
+        telemetry.save_epoch(trial_id, readings, steps)
+        value = self._run.value_at(self._metric, readings.epoch)
         if value is not None:
             self._trial.report(value, readings.epoch)
         self._leases.beat(self._lease)
@@ -338,7 +265,7 @@ class _Recorder:
 
     def end(self) -> None:
         self._trial.set_user_attr("best_epoch", self._run.best_epoch)
-        self._tell(self._run.outcome, _value_of(self._run, self._metric))
+        self._tell(self._run.outcome, value_of(self._run, self._metric))
 
     def _tell(self, outcome: Outcome, value: float | None) -> None:
         state = _state_of(outcome, value)

@@ -45,7 +45,7 @@ def address(told: RecordedStudy) -> Iterator[str]:
 
 
 def read(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - our own server
         body: bytes = answer.read()
     return body
 
@@ -67,7 +67,9 @@ def test_the_dashboard_shows_study_trials_values_and_report(told: RecordedStudy,
 def test_an_address_that_is_taken_is_said(told: RecordedStudy) -> None:
     """With the way out; and a database that is not there too."""
     with dashboard_server(told.url, host="127.0.0.1", port=0) as server:  # noqa: SIM117 - the second fails
-        with pytest.raises(ConfigurationError, match="must listen on an address that is free, but 127.0.0.1:"):
+        with pytest.raises(
+            ConfigurationError, match=r"must listen on an address that is free, but 127\.0\.0\.1:"
+        ):
             serve_dashboard(
                 "first", storage=told.url, host="127.0.0.1", port=server.server_port, announce=print
             )

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +18,11 @@ import torch
 import tuner
 from search_spaces.errors import ConfigurationError
 from studies.encoding import to_json
-from studies.recorded import open_study
+from studies.recorded import delete_study, open_study
 from studies.records import EpochReadings, Outcome, TrialRecord
 from tests.problems import N_CLASSES, blobs, line, linear_model
 from tests.tuner.user_code import explosive_model, other_blobs
-from tuner.one_training import export
+from tuner.exporting import export
 from tuner.training.checkpoint import load_trained, read_info
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.splits import split_dataset
@@ -292,6 +293,45 @@ class TestSaving:
         assert model(torch.zeros(2, 4)).shape == (2, N_CLASSES)
 
 
+class TestCheckpoints:
+    def test_an_interrupted_training_goes_on_where_it_was(self, tmp_path: Path) -> None:
+        """The same call again ends with the same weights and readings as one that was never interrupted."""
+        config = {"epochs": 5, "batch_size": 16, "dropout": 0.2, "momentum": 0.9, "seed": 3}
+        whole = tuner.train(config, BLOBS, save=tmp_path / "whole")
+
+        def interrupt(readings: EpochReadings) -> None:
+            if readings.epoch == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        first = tuner.train(config, BLOBS, save=tmp_path / "parts", on_epoch=interrupt)
+        assert first.outcome is Outcome.INTERRUPTED
+        assert (tmp_path / "parts/checkpoint.pt").exists()
+        said: list[str] = []
+        second = tuner.train(config, BLOBS, save=tmp_path / "parts", announce=said.append, study="mine")
+        assert said == [f"Going on after epoch 2, from {tmp_path / 'parts/checkpoint.pt'}."]
+        assert not (tmp_path / "parts/checkpoint.pt").exists()
+        for quantity in ("train_loss", "validation_loss", "gradient_norm"):
+            assert repr(second.telemetry.series(quantity)) == repr(whole.telemetry.series(quantity))
+        one, other = (load_trained(tmp_path / name)[1].state_dict() for name in ("whole", "parts"))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+        (trial,) = open_study("mine").record(steps=True).trials
+        assert [row.epoch for row in trial.telemetry.epochs] == [0, 1, 2, 3, 4, 5]
+        assert [block.epoch for block in trial.telemetry.steps] == [1, 2, 3, 4, 5]
+        assert list(trial.intermediate_values) == [0, 1, 2, 3, 4, 5]
+
+    def test_a_checkpoint_of_another_config_is_refused(self, tmp_path: Path) -> None:
+        """It is not overwritten either: someone may still want it."""
+
+        def interrupt(_readings: EpochReadings) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        tuner.train({"epochs": 3}, BLOBS, save=tmp_path, on_epoch=interrupt)
+        before = (tmp_path / "checkpoint.pt").read_bytes()
+        with pytest.raises(ConfigurationError, match="config"):
+            tuner.train({"epochs": 3, "seed": 5}, BLOBS, save=tmp_path)
+        assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
 @pytest.fixture
 def searched() -> str:
     tuner.search(
@@ -308,7 +348,40 @@ def searched() -> str:
     return "s"
 
 
+def forget_weights() -> None:
+    """As on a machine that did not run the search."""
+    shutil.rmtree("runs/s/weights")
+
+
 class TestExport:
+    def test_kept_weights_are_those_of_training_again(self, searched: str, tmp_path: Path) -> None:
+        """Bit for bit; without training where the search kept them, by training where it did not."""
+        kept = export(searched, output=tmp_path / "kept")
+        assert not kept.was_trained_again
+        forget_weights()
+        again = export(searched, output=tmp_path / "again")
+        assert again.was_trained_again
+        assert again.value == kept.value == kept.recorded_value
+        one, other = (load_trained(tmp_path / name)[1].state_dict() for name in ("kept", "again"))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+    def test_weights_of_a_former_study_of_that_name_do_not_count(self, searched: str, tmp_path: Path) -> None:
+        """Its folder stays when a study is deleted; another config, value or data gives it away."""
+        delete_study(open_study(searched))
+        again = {"study": "s", "trials": 4, "epochs": 2, "sampler": "random", "workers": 1, "seed": 1}
+        tuner.search("quick", "tests.problems:hard_blobs", pruner="none", fixed={"width": 4}, **again)
+        for trial in open_study(searched).record().trials:
+            exported = export(searched, trial=trial.number, output=tmp_path / str(trial.number))
+            assert exported.value == trial.value
+            config, _ = load_trained(exported.folder)
+            assert config.width == 4
+
+    def test_weights_that_are_half_written_do_not_count(self, searched: str) -> None:
+        """The trial is trained again instead."""
+        number = open_study(searched).record().best.number
+        Path(f"runs/s/weights/trial-{number}/config.yaml").write_text("learning_rate: [")
+        assert export(searched).was_trained_again
+
     def test_the_best_trial_again_has_the_recorded_value(self, searched: str) -> None:
         """Exactly, on the same machine; and what was written has that accuracy."""
         best = open_study(searched).record().best
@@ -369,6 +442,7 @@ class TestExport:
         """Of a search as of a single training: on other data the recorded value would mean nothing."""
         tuner.train(FAST, "tests.problems:hard_blobs", study="mine")
         monkeypatch.setattr("tests.problems.hard_blobs", other_blobs)
+        forget_weights()
         for study in (searched, "mine"):
             with pytest.raises(ConfigurationError, match="with the data it was begun with"):
                 export(study)

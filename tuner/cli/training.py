@@ -41,7 +41,8 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Short for --set seed=N.")] = None,
     model: options.Model = None,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep config.yaml and weights.pt here.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep config.yaml and weights.pt here; checkpoints meanwhile."),
     ] = None,
     study: Annotated[str | None, typer.Option(help="Also record it as a trial of this study.")] = None,
     storage: options.Storage = None,
@@ -93,11 +94,11 @@ def export(
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a trial's config.yaml and weights.pt: its config is trained again, with the same seed."""
+    """Write a trial's config.yaml and weights.pt, as kept by the search or trained again with the same seed."""
     if best and trial is not None:
         raise ConfigurationError(f"--best and --trial exclude each other, but got both (--trial {trial}).")
     set_up_logging(quiet=quiet, log_file=None)
-    from tuner.one_training import export as export_trial
+    from tuner.exporting import export as export_trial
 
     show = _EpochLines(quiet=quiet)
     exported = export_trial(
@@ -111,8 +112,13 @@ def export(
         announce=lambda line: note(line, quiet=quiet),
     )
     say(f"Wrote {exported.folder}/config.yaml and {exported.folder}/weights.pt")
-    recorded, again = exported.recorded_value, exported.value
-    say(f"Recorded {number(recorded, 6)}, trained again {number(again, 6)}")
+    recorded, again = number(exported.recorded_value, 6), number(exported.value, 6)
+    how = (
+        f"trained again: {again}, recorded: {recorded}"
+        if exported.was_trained_again
+        else f"as recorded: {recorded}"
+    )
+    say(f"Trial {exported.trial}, {how}")
     next_commands(f"tuner train --config {exported.folder}/config.yaml --task {exported.task}")
 
 

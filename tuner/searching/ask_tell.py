@@ -17,6 +17,7 @@ from studies.recorded import RecordedStudy
 from studies.records import EpochReadings, Outcome, TrialError
 from tuner.searching.objective import Objective, Trained
 from tuner.searching.strategy import make_pruner, make_sampler
+from tuner.searching.weights import save_weights
 
 SAME_ERRORS_TO_HALT = 3
 """The same exception so many times in a row is the code's fault, not the config's."""
@@ -168,6 +169,18 @@ class AskTellLoop:
             self._study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         else:
             self._study.tell(trial, trained.value, skip_if_finished=True)
+            self._keep_weights_of_best(trial, trained)
+
+    def _keep_weights_of_best(self, trial: optuna.Trial, trained: Trained) -> None:
+        """Weights are a convenience: a disk that is full must not end the search."""
+        if self._study.best_trial.number != trial.number:
+            return
+        folder = self._recorded.paths.weights(trial.number)
+        about = {"study": self._recorded.name, "trial": trial.number}
+        try:
+            save_weights(folder, trained.run, self._objective.dataset, self._plan.metric, **about)
+        except OSError as error:
+            _log.warning("The weights of trial %d could not be kept (%s).", trial.number, error)
 
     def _tell_failed(self, trial: optuna.Trial, error: TrialError) -> None:
         text = {"type": error.type, "message": error.message, "where": error.where}

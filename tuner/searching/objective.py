@@ -33,6 +33,8 @@ class Trained:
     value: float | None
     """The objective's value; None when the training gave none."""
     best_epoch: int | None
+    run: TrainingRun
+    """With the weights, for whoever wants to keep them."""
 
 
 class Objective:
@@ -153,7 +155,7 @@ class Objective:
                 self._report(trial, run, readings)
         except UpdateFinishedTrialError:
             run.stop(Outcome.LOST)  # another worker took the trial over: drop the work
-        return Trained(outcome=run.outcome, value=run.value(self.metric), best_epoch=run.best_epoch)
+        return Trained(outcome=run.outcome, value=run.value(self.metric), best_epoch=run.best_epoch, run=run)
 
     def _keep(
         self, telemetry: TelemetryTables, trial: optuna.Trial, run: TrainingRun, readings: EpochReadings

@@ -25,6 +25,7 @@ from tuner.training.models import ModelBuilder, build_model
 
 CHECKPOINT_VERSION = 1
 CONFIG_FILE, WEIGHTS_FILE, INFO_FILE = "config.yaml", "weights.pt", "info.json"
+CHECKPOINT_FILE = "checkpoint.pt"
 
 
 class TrainedModel(nn.Module):

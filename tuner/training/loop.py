@@ -179,14 +179,22 @@ class TrainingRun:
             return sum(row.seconds for row in self._rows)
         return _finite(getattr(self._rows[self._best.epoch], metric))
 
+    @property
+    def n_epochs_done(self) -> int:
+        """Trained epochs so far, those of a loaded state included."""
+        return max(0, len(self._rows) - 1)
+
+    def value_at(self, metric: str, epoch: int) -> float | None:
+        """``metric`` at an epoch that was read, or the seconds up to its end; None when it is not finite."""
+        direction_of(metric)
+        if metric == "seconds":
+            return sum(row.seconds for row in self._rows[: epoch + 1])
+        return _finite(getattr(self._rows[epoch], metric))
+
     def latest(self, metric: str) -> float | None:
         """``metric`` at the last epoch read, or the seconds so far; None when it is not finite."""
         direction_of(metric)
-        if not self._rows:
-            return None
-        if metric == "seconds":
-            return sum(row.seconds for row in self._rows)
-        return _finite(getattr(self._rows[-1], metric))
+        return self.value_at(metric, len(self._rows) - 1) if self._rows else None
 
     def telemetry(self) -> Telemetry:
         """All readings so far."""
