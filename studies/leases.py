@@ -44,6 +44,10 @@ N_LOSSES = "n_losses"
 
 _log = logging.getLogger(__name__)
 
+_ours: set[str] = set()
+"""The leases that this process works on now. One that it holds in the database and that is not here was left behind by
+a loop that an exception ended: it is stale, although its process lives."""
+
 
 class Refusal(StrEnum):
     """Why no lease was given."""
@@ -51,6 +55,10 @@ class Refusal(StrEnum):
     BUDGET_SPENT = "budget_spent"
     REST_IS_HELD = "rest_is_held"
     """Every trial that is still wanted is in some worker's hands; one of them may yet come back."""
+
+
+class LeaseLost(Exception):  # noqa: N818 - a state of affairs, not an error
+    """The lease was taken from a worker that was thought dead. Its trial has been given back."""
 
 
 class _AnotherIsAsking(Exception):  # noqa: N818 - a state of affairs, not an error
@@ -97,7 +105,10 @@ class Leases:
         table = tables.leases
         with self._locked() as connection:
             if n_wanted is not None:
-                n_counted, n_held = self._n_counted(connection), self._n_held(connection)
+                # Held before counted: a trial that is told and released between the two queries is then seen
+                # twice, and the lease refused for a moment. The other way round it would be seen by neither.
+                n_held = self._n_held(connection)
+                n_counted = self._n_counted(connection)
                 if n_counted >= n_wanted:
                     return Refusal.BUDGET_SPENT
                 if n_counted + n_held >= n_wanted:
@@ -117,11 +128,19 @@ class Leases:
                     **self._me.columns(),
                 )
             )
+        _ours.add(lease.lease_id)
         return lease
 
     def bind(self, lease: Lease, trial_id: int) -> Lease:
-        """The lease, now on the trial that was asked for."""
-        self._update(lease.lease_id, "held", trial_id=trial_id)
+        """The lease, now on the trial that was asked for.
+
+        Raises:
+            LeaseLost: when the worker slept so long that the lease was taken from it; the trial is given back.
+        """
+        if not self._update(lease.lease_id, "held", trial_id=trial_id):
+            _ours.discard(lease.lease_id)
+            self._give_back_unleased(trial_id)
+            raise LeaseLost
         return Lease(lease_id=lease.lease_id, ordinal=lease.ordinal, trial_id=trial_id)
 
     def beat(self, lease: Lease) -> bool:
@@ -130,6 +149,7 @@ class Leases:
 
     def release(self, lease: Lease) -> None:
         """Give the lease up after the trial was told, or when no trial came of it."""
+        _ours.discard(lease.lease_id)
         with self._engine.begin() as connection:
             ours = sa.and_(tables.leases.c.lease_id == lease.lease_id, tables.leases.c.status == "held")
             if lease.trial_id is None:
@@ -139,6 +159,7 @@ class Leases:
 
     def hand_back(self, lease: Lease) -> int | None:
         """End our own trial as not counted and queue its config; the number of the trial, or None if it was lost."""
+        _ours.discard(lease.lease_id)
         if not self._update(lease.lease_id, "held", status="reclaiming", beat_at=tables.database_seconds()):
             return None
         return self._reclaim(lease.lease_id, lease.trial_id, was_lost=False)
@@ -211,7 +232,11 @@ class Leases:
         trials, leases = tables.optuna_trials, tables.leases
         not_counted = (
             sa.select(leases.c.trial_id)
-            .where(leases.c.trial_id == trials.c.trial_id, leases.c.status.in_(["reclaiming", "reclaimed"]))
+            .where(
+                self._mine(leases),
+                leases.c.trial_id == trials.c.trial_id,
+                leases.c.status.in_(["reclaiming", "reclaimed"]),
+            )
             .exists()
         )
         finished = tables.trial_state().in_(["COMPLETE", "PRUNED", "FAIL"])
@@ -236,8 +261,26 @@ class Leases:
     def _is_stale(self, row: dict[str, Any]) -> bool:
         holder = Process.from_columns(row)
         if holder == self._me:
-            return bool(row["status"] == "reclaiming")  # our own earlier attempt could not be finished
+            return row["lease_id"] not in _ours
         return bool(row["age"] > self._grace) or self._me.sees_dead(holder)
+
+    def _give_back_unleased(self, trial_id: int) -> None:
+        """End and queue a trial whose lease is gone, under a lease of its own, so that it is not counted."""
+        lease_id = uuid.uuid4().hex
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.insert(tables.leases).values(
+                    lease_id=lease_id,
+                    study_id=self._study_id,
+                    ordinal=0,
+                    trial_id=trial_id,
+                    status="reclaiming",
+                    taken_at=tables.database_seconds(),
+                    beat_at=tables.database_seconds(),
+                    **self._me.columns(),
+                )
+            )
+        self._reclaim(lease_id, trial_id, was_lost=False)
 
     def _reclaim(self, lease_id: str, trial_id: int | None, *, was_lost: bool) -> int | None:
         """End the trial of a lease in ``reclaiming`` and queue its config. Safe to repeat if we die half-way."""

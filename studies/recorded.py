@@ -1,5 +1,6 @@
 """A study with everything that is recorded of it: open it, create or join it, list and delete studies by name."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -53,31 +54,10 @@ class RecordedStudy:
             telemetry: whether to read the epoch cadence too; a progress bar does without.
             steps: whether to read the step cadence too, which is large.
         """
-        trials = self.study.get_trials(deepcopy=False)
         readings: Mapping[int, Telemetry] = {}
-        if telemetry and tables.has_tables(self.storage.engine):
+        if telemetry and _is_registered(self.storage, self.study_id, self.name):
             readings = self.telemetry.read(steps=steps)
-        levers = (
-            {} if self.plan is None else {lever.name: lever for lever in Space.from_json(self.plan.space)}
-        )
-        replaced = {trial.user_attrs[REPLACES] for trial in trials if REPLACES in trial.user_attrs}
-        return StudyRecord(
-            name=self.name,
-            direction=self.study.direction.name.lower(),
-            metric="value" if self.plan is None else self.plan.metric,
-            plan=self.plan,
-            storage=shown_url(self.url),
-            trials=tuple(
-                _trial_record(
-                    trial,
-                    readings.get(trial._trial_id),  # noqa: SLF001
-                    self.plan,
-                    levers,
-                    is_replaced=trial.number in replaced,
-                )
-                for trial in trials
-            ),
-        )
+        return _study_record(self.study, self.plan, readings, storage=shown_url(self.url))
 
     def n_trials_wanted(self) -> int | None:
         """The total that was asked for last; None when none was recorded."""
@@ -87,9 +67,14 @@ class RecordedStudy:
             return connection.scalar(query)
 
     def want_trials(self, n_trials: int) -> None:
-        """Record the total, for `tuner resume`."""
+        """Record the total, for `tuner resume`; a smaller one than before takes nothing back."""
         table = tables.studies
-        query = sa.update(table).where(table.c.study_id == self.study_id).values(n_trials_wanted=n_trials)
+        is_more = sa.or_(table.c.n_trials_wanted.is_(None), table.c.n_trials_wanted < n_trials)
+        query = (
+            sa.update(table)
+            .where(table.c.study_id == self.study_id, is_more)
+            .values(n_trials_wanted=n_trials)
+        )
         with self.storage.engine.begin() as connection:
             connection.execute(query)
 
@@ -102,16 +87,13 @@ def create_study(name: str, plan: StudyPlan, url: str | None = None) -> Recorded
     """
     resolved = resolve_url(url)
     storage = open_storage(resolved, writable=True)
-    existing = _study_id(storage, name)
-    if existing is not None:
-        _check_joinable(storage, existing, name, plan)
-    else:
-        existing = _create(storage, name, plan)
-        _check_joinable(storage, existing, name, plan)  # another node may have created it meanwhile
-    study = optuna.load_study(study_name=name, storage=storage)
-    return RecordedStudy(
-        name=name, url=resolved, storage=storage, study=study, plan=_read_plan(storage, existing, name)
-    )
+    if _study_id(storage, name) is None:
+        _create(storage, name, plan)
+    study_id = int(storage.get_study_id_from_name(name))
+    if _read_plan(storage, study_id, name) is None:
+        _adopt(storage, study_id, name, plan)
+    _check_joinable(storage, study_id, name, plan)
+    return _recorded(name, resolved, storage, study_id)
 
 
 def open_study(name: str, storage: str | None = None, *, writable: bool = False) -> RecordedStudy:
@@ -181,31 +163,61 @@ def _study_id(storage: RDBStorage, name: str) -> int | None:
         return None
 
 
-def _create(storage: RDBStorage, name: str, plan: StudyPlan) -> int:
-    try:
-        study = optuna.create_study(
+def record_of(study: optuna.Study) -> StudyRecord:
+    """The record of any Optuna study, in memory or in a journal too; with telemetry where ours is in its database."""
+    backend = getattr(study._storage, "_backend", study._storage)  # noqa: SLF001 - Optuna wraps databases in a cache
+    if isinstance(backend, RDBStorage):
+        study_id = int(study._study_id)  # noqa: SLF001
+        return _recorded(study.study_name, backend.url, backend, study_id).record()
+    if len(study.directions) != 1:
+        raise ConfigurationError(
+            f"A study must have one objective, but {study.study_name!r} has {len(study.directions)}."
+        )
+    return _study_record(study, None, {}, storage="")
+
+
+def telemetry_of(study: optuna.Study) -> TelemetryTables | None:
+    """Where an objective of ours keeps its readings in a study of someone else's; None unless it is in a database."""
+    backend = getattr(study._storage, "_backend", study._storage)  # noqa: SLF001
+    if not isinstance(backend, RDBStorage):
+        return None
+    tables.create_tables(backend.engine)
+    study_id = int(study._study_id)  # noqa: SLF001
+    if not _is_registered(backend, study_id, study.study_name):
+        with backend.engine.begin() as connection:
+            tables.forget_deleted_studies(connection)
+            _register(connection, study_id, study.study_name, plan=None)
+    return TelemetryTables(backend, study_id)
+
+
+def _create(storage: RDBStorage, name: str, plan: StudyPlan) -> None:
+    with storage.engine.begin() as connection:
+        # Before, and not after: what is deleted here can belong to no study that exists.
+        tables.forget_deleted_studies(connection)
+    with contextlib.suppress(optuna.exceptions.DuplicatedStudyError):  # another node was first
+        optuna.create_study(
             study_name=name, storage=storage, direction=StudyDirection[plan.direction.upper()]
         )
-    except optuna.exceptions.DuplicatedStudyError:
-        study = optuna.load_study(study_name=name, storage=storage)
-    study_id = int(study._study_id)  # noqa: SLF001
+
+
+def _adopt(storage: RDBStorage, study_id: int, name: str, plan: StudyPlan) -> None:
+    """Give a study that has no plan and no trials this one: it was just created, or its creator died just then."""
+    has_direction = storage.get_study_directions(study_id) == [StudyDirection[plan.direction.upper()]]
+    if not has_direction or storage.get_n_trials(study_id):
+        return
     with storage.engine.begin() as connection:
-        if _plan_text(connection, study_id, name) is None:
-            tables.forget_study(
-                connection, study_id
-            )  # rows of a deleted study whose id SQLite gave out again
-            _insert_plan(connection, study_id, name, plan)
-    return study_id
+        _register(connection, study_id, name, plan=to_json(plan))
 
 
-def _insert_plan(connection: sa.Connection, study_id: int, name: str, plan: StudyPlan) -> None:
+def _register(connection: sa.Connection, study_id: int, name: str, *, plan: str | None) -> None:
+    """Insert the study's row, unless there is one: the first node's counts."""
     try:
         with connection.begin_nested():
             connection.execute(
-                sa.insert(tables.studies).values(study_id=study_id, study_name=name, plan=to_json(plan))
+                sa.insert(tables.studies).values(study_id=study_id, study_name=name, plan=plan)
             )
     except sa.exc.IntegrityError:
-        return  # another node was first; the caller compares its plan with ours
+        return
 
 
 def _check_joinable(storage: RDBStorage, study_id: int, name: str, plan: StudyPlan) -> None:
@@ -232,6 +244,16 @@ def _read_plan(storage: RDBStorage, study_id: int, name: str) -> StudyPlan | Non
     return None if text is None else _plan_from_json(text)
 
 
+def _is_registered(storage: RDBStorage, study_id: int, name: str) -> bool:
+    """Whether telemetry under this id is this study's, and not a deleted one's whose id was given out again."""
+    table = tables.studies
+    if not tables.has_tables(storage.engine):
+        return False
+    query = sa.select(table.c.study_id).where(table.c.study_id == study_id, table.c.study_name == name)
+    with storage.engine.connect() as connection:
+        return connection.scalar(query) is not None
+
+
 def _plan_text(connection: sa.Connection, study_id: int, name: str) -> str | None:
     table = tables.studies
     query = sa.select(table.c.plan).where(table.c.study_id == study_id, table.c.study_name == name)
@@ -243,6 +265,31 @@ def _plan_from_json(text: str) -> StudyPlan:
     return StudyPlan(**{key: value for key, value in json.loads(text).items() if key in known})
 
 
+def _study_record(
+    study: optuna.Study, plan: StudyPlan | None, readings: Mapping[int, Telemetry], *, storage: str
+) -> StudyRecord:
+    trials = study.get_trials(deepcopy=False)
+    levers = {} if plan is None else {lever.name: lever for lever in Space.from_json(plan.space)}
+    replaced = {_replaces(trial) for trial in trials}
+    return StudyRecord(
+        name=study.study_name,
+        direction=study.direction.name.lower(),
+        metric="value" if plan is None else plan.metric,
+        plan=plan,
+        storage=storage,
+        trials=tuple(
+            _trial_record(
+                trial,
+                readings.get(trial._trial_id),  # noqa: SLF001
+                plan,
+                levers,
+                is_replaced=trial.number in replaced,
+            )
+            for trial in trials
+        ),
+    )
+
+
 def _trial_record(
     trial: FrozenTrial,
     telemetry: Telemetry | None,
@@ -251,7 +298,6 @@ def _trial_record(
     *,
     is_replaced: bool,
 ) -> TrialRecord:
-    error = trial.user_attrs.get("error")
     searched = dict(trial.params)
     if plan is not None:  # a lost trial may have only some of the parameters
         known = {name: value for name, value in trial.params.items() if name in levers}
@@ -267,10 +313,10 @@ def _trial_record(
         config=_config(trial, searched, plan),
         intermediate_values=dict(trial.intermediate_values),
         telemetry=telemetry,
-        error=TrialError(**error) if isinstance(error, dict) else None,
+        error=_error(trial),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
-        replaces=trial.user_attrs.get(REPLACES),
+        replaces=_replaces(trial),
     )
 
 
@@ -290,10 +336,25 @@ def _value(trial: FrozenTrial) -> float | None:
 def _outcome(trial: FrozenTrial, *, is_replaced: bool) -> Outcome | None:
     """As its worker recorded it; else what Optuna's state allows one to conclude."""
     recorded = trial.user_attrs.get("outcome")
-    outcome = Outcome(recorded) if recorded in set(Outcome) else None
+    is_ours = isinstance(recorded, str) and recorded in set(
+        Outcome
+    )  # anyone may have an attribute of that name
+    outcome = Outcome(recorded) if is_ours else None
     if trial.state is TrialState.FAIL:
         if is_replaced and outcome not in {Outcome.INTERRUPTED, Outcome.OUT_OF_TIME}:
             return Outcome.LOST  # whatever its worker wrote just before it died
         return outcome
     by_state = {TrialState.COMPLETE: Outcome.COMPLETED, TrialState.PRUNED: Outcome.PRUNED}
     return outcome or by_state.get(trial.state)
+
+
+def _error(trial: FrozenTrial) -> TrialError | None:
+    recorded = trial.user_attrs.get("error")
+    if not isinstance(recorded, dict) or set(recorded) != {"type", "message", "where"}:
+        return None
+    return TrialError(**recorded)
+
+
+def _replaces(trial: FrozenTrial) -> int | None:
+    recorded = trial.user_attrs.get(REPLACES)
+    return recorded if isinstance(recorded, int) else None

@@ -7,12 +7,17 @@ through its own API.
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from search_spaces.errors import ConfigurationError
 
 SCHEMA_VERSION = 1
+
+# MySQL's TEXT and BLOB end at 64 KiB: the layers of a large network, or the steps of an epoch at batch 1, are longer.
+_LongText = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+_LongBlob = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 _metadata = sa.MetaData()
 
@@ -24,7 +29,8 @@ studies = sa.Table(
     sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
     # SQLite reuses the ids of deleted studies: a row counts only if the name agrees too.
     sa.Column("study_name", sa.String(512), nullable=False),
-    sa.Column("plan", sa.Text, nullable=False),
+    # None for a study of someone else's in which an objective of ours keeps telemetry.
+    sa.Column("plan", _LongText),
     sa.Column("n_trials_wanted", sa.Integer),
 )
 
@@ -38,9 +44,9 @@ leases = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("machine", sa.String(256), nullable=False),
     sa.Column("process_id", sa.Integer, nullable=False),
-    sa.Column("process_started", sa.Float, nullable=False),
-    sa.Column("taken_at", sa.Float, nullable=False),
-    sa.Column("beat_at", sa.Float, nullable=False),
+    sa.Column("process_started", sa.Double, nullable=False),
+    sa.Column("taken_at", sa.Double, nullable=False),
+    sa.Column("beat_at", sa.Double, nullable=False),
 )
 
 epochs = sa.Table(
@@ -60,8 +66,8 @@ epochs = sa.Table(
     sa.Column("dead_fraction", sa.Double),
     sa.Column("seconds", sa.Double),
     sa.Column("samples_per_second", sa.Double),
-    sa.Column("layers", sa.Text, nullable=False),
-    sa.Column("steps", sa.LargeBinary),
+    sa.Column("layers", _LongText, nullable=False),
+    sa.Column("steps", _LongBlob),
 )
 
 probes = sa.Table(
@@ -69,8 +75,8 @@ probes = sa.Table(
     _metadata,
     sa.Column("trial_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("study_id", sa.Integer, nullable=False, index=True),
-    sa.Column("step_zero", sa.Text),
-    sa.Column("data", sa.Text),
+    sa.Column("step_zero", _LongText),
+    sa.Column("data", _LongText),
 )
 
 optuna_trials = sa.Table(
@@ -80,6 +86,14 @@ optuna_trials = sa.Table(
     sa.Column("study_id", sa.Integer),
     # An enum type of its own on PostgreSQL: compare it as text.
     sa.Column("state", sa.String(8)),
+)
+
+
+optuna_studies = sa.Table(
+    "studies",
+    sa.MetaData(),
+    sa.Column("study_id", sa.Integer, primary_key=True),
+    sa.Column("study_name", sa.String(512)),
 )
 
 
@@ -115,6 +129,20 @@ def forget_study(connection: sa.Connection, study_id: int) -> None:
     """Delete every row of ours that belongs to ``study_id``."""
     for table in (epochs, probes, leases, studies):
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
+
+
+def forget_deleted_studies(connection: sa.Connection) -> None:
+    """Delete every row of ours whose study is gone: optuna-dashboard deletes Optuna's rows and not ours.
+
+    SQLite gives the ids of deleted studies and trials out again; rows left under them would be taken for the new
+    study's. A study counts as gone when none with its id has its name.
+    """
+    lives = sa.select(optuna_studies.c.study_id).where(
+        optuna_studies.c.study_id == studies.c.study_id, optuna_studies.c.study_name == studies.c.study_name
+    )
+    connection.execute(sa.delete(studies).where(~lives.exists()))
+    for table in (epochs, probes, leases):
+        connection.execute(sa.delete(table).where(table.c.study_id.not_in(sa.select(studies.c.study_id))))
 
 
 class database_seconds(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is

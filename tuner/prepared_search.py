@@ -1,5 +1,6 @@
 """A search that is checked and ready: its study created or joined, its objective built, its workers to be started."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from studies.recorded import RecordedStudy, create_study, open_study
 from studies.records import StudyPlan, StudyRecord, TrialCounts, TrialError, TrialRecord
 from studies.storage import shown_url
 from tuner.launchers.local import LocalLauncher, WorkerExit
-from tuner.searching.ask_tell import Ending, WorkerEnd
+from tuner.searching.ask_tell import STORAGE_ERRORS, Ending, WorkerEnd, repeated_error
 from tuner.searching.objective import Objective, Task
 from tuner.searching.planning import is_importable, objective_of, plan_of, task_name
 from tuner.searching.strategy import check_strategy, n_grid_points
@@ -24,6 +25,8 @@ from tuner.worker import Interruption, WorkerSettings, listening_for_signals, ru
 MAX_DEFAULT_WORKERS = 4
 """Each worker holds its own copy of the data; more are started only if someone asks for them."""
 _PROGRESS_SECONDS = 0.3
+_CLEAN_EXITS = {0, 3}
+"""Of a worker: all is done, or time was up before any trial completed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,8 @@ class Progress:
     seconds: float
 
 
+_log = logging.getLogger(__name__)
+
 ProgressCallback = Callable[[Progress], None]
 
 
@@ -107,6 +112,7 @@ class PreparedSearch:
             device=self.device,
             data_dir=self.data_dir,
         )
+        n_before = len(self.recorded.study.get_trials(deepcopy=False))
         teller = _ProgressTeller(self.recorded, self.n_trials, on_progress)
         exits: list[WorkerExit] = []
         with listening_for_signals() as interruption:
@@ -115,7 +121,7 @@ class PreparedSearch:
             else:
                 launcher = LocalLauncher(self.recorded, settings, n_workers=n_workers)
                 exits = launcher.run(interruption=interruption, on_poll=teller.tell)
-                end = self._end_of(exits, interruption)
+                end = self._end_of(exits, interruption, n_before)
         teller.tell(now=True)
         return Search(
             study=self.recorded.name,
@@ -150,18 +156,22 @@ class PreparedSearch:
             )
         return workers
 
-    def _end_of(self, exits: list[WorkerExit], interruption: Interruption) -> WorkerEnd:
+    def _end_of(self, exits: list[WorkerExit], interruption: Interruption, n_before: int) -> WorkerEnd:
         """What the worker processes' exit codes add up to."""
         if interruption.is_requested():
             return WorkerEnd(ending=Ending.INTERRUPTED)
         counts = self.recorded.record(telemetry=False).counts
         if counts.counted >= self.n_trials:
             return WorkerEnd(ending=Ending.BUDGET_SPENT)
-        failed = next((end for end in exits if end.exit_code != 0), None)
-        if failed is None:
+        failed = [end for end in exits if end.exit_code not in _CLEAN_EXITS]
+        if not failed:
             return WorkerEnd(ending=Ending.OUT_OF_TIME)
+        repeated = repeated_error(self.recorded.study, since=n_before)
+        if repeated is not None:
+            return WorkerEnd(ending=Ending.HALTED, error=repeated)
         error = TrialError(
-            type=f"exit code {failed.exit_code}", message=f"{failed.last_words} (log: {failed.log})"
+            type=f"a worker ended with exit code {failed[0].exit_code}",
+            message=f"{failed[0].last_words} (log: {failed[0].log})",
         )
         return WorkerEnd(ending=Ending.HALTED, error=error)
 
@@ -198,13 +208,35 @@ def prepare_search(  # noqa: PLR0913 - as `search`
     enqueued = None if enqueue is None else objective.space.params(_typed(enqueue))
     recorded = create_study(study or f"{_plain(plan.task)}-{objective.searched_space.name}", plan, storage)
     if enqueued is not None:
-        recorded.study.enqueue_trial(enqueued, skip_if_exists=True)
+        _enqueue(recorded, enqueued, n_trials=trials)
     if sampler == "grid":
         trials = min(trials, n_grid_points(objective.space))
     recorded.want_trials(trials)
     return PreparedSearch(
         recorded=recorded, objective=objective, n_trials=trials, device=device, data_dir=_path(data_dir)
     )
+
+
+def _enqueue(recorded: RecordedStudy, params: Mapping[str, Any], *, n_trials: int) -> None:
+    """Queue a config, unless the study has had it.
+
+    Raises:
+        ConfigurationError: when the study is full: the config would wait for ever.
+    """
+    trials = recorded.study.get_trials(deepcopy=False)
+    has_had_it = any(
+        trial.system_attrs.get("fixed_params", trial.params) == params or trial.params == params
+        for trial in trials
+    )
+    if has_had_it:
+        return
+    n_counted = recorded.record(telemetry=False).counts.counted
+    if n_counted >= n_trials:
+        raise ConfigurationError(
+            f"A config can be enqueued only while trials are left to do, but {recorded.name!r} has all its "
+            f"{n_trials}; raise --trials."
+        )
+    recorded.study.enqueue_trial(dict(params))
 
 
 def plan_search(
@@ -237,6 +269,11 @@ def _plan(  # noqa: PLR0913 - as `search`
 ) -> tuple[Objective, StudyPlan]:
     check_strategy(sampler, pruner)
     check_limits(trials=trials, epochs=epochs, seed=seed)
+    for key in ("epochs", "seed"):
+        if key in (fixed or {}):
+            raise ConfigurationError(
+                f"{key} is said by --{key} and cannot be fixed too, but got --set {key}={(fixed or {})[key]}."
+            )
     objective = Objective(
         space,
         task,
@@ -289,7 +326,8 @@ class _ProgressTeller:
     """Calls back at most every `_PROGRESS_SECONDS`: reading a study costs more than drawing a bar."""
 
     def __init__(self, recorded: RecordedStudy, n_trials: int, on_progress: ProgressCallback) -> None:
-        self._recorded = recorded
+        # A plain reader: the writers' storage would queue for SQLite's write lock at every look.
+        self._reader = open_study(recorded.name, recorded.url)
         self._n_trials = n_trials
         self._on_progress = on_progress
         self._started = time.monotonic()
@@ -302,9 +340,13 @@ class _ProgressTeller:
     def tell(self, *, now: bool = False) -> None:
         if not now and time.monotonic() - self._told_at < _PROGRESS_SECONDS:
             return
-        record = self._recorded.record(telemetry=False)
-        self._on_progress(Progress(record=record, n_trials=self._n_trials, seconds=self.seconds))
         self._told_at = time.monotonic()
+        try:
+            record = self._reader.record(telemetry=False)
+        except STORAGE_ERRORS as error:  # a bar that stands still for a moment harms nobody
+            _log.info("Progress could not be read (%s).", error)
+            return
+        self._on_progress(Progress(record=record, n_trials=self._n_trials, seconds=self.seconds))
 
 
 def _default_workers(device: str) -> int:

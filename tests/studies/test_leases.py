@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from studies import leases as leases_module
 from studies import tables
-from studies.leases import MAX_LOSSES, N_LOSSES, REPLACES, Lease, Leases, Refusal
+from studies.leases import MAX_LOSSES, N_LOSSES, REPLACES, Lease, LeaseLost, Leases, Refusal
 from studies.machine import Process
 from studies.recorded import RecordedStudy, open_study
 from studies.records import Outcome
@@ -46,6 +48,34 @@ def silence(recorded: RecordedStudy, seconds: float) -> None:
     """Make all leases look as if their workers had not beaten for so long."""
     with recorded.storage.engine.begin() as connection:
         connection.execute(sa.update(tables.leases).values(beat_at=tables.leases.c.beat_at - seconds))
+
+
+def test_a_trial_told_between_the_two_counts_is_not_overlooked(postgresql_url: str) -> None:
+    """PostgreSQL lets another worker tell and release while the budget is read; it is refused, not exceeded."""
+    recorded = study(postgresql_url)
+    other, mine = leases_of(recorded, me=ELSEWHERE), leases_of(recorded)
+    lease = taken(other)
+    trial = recorded.study.ask()
+    lease = other.bind(lease, trial._trial_id)
+    real = {"_n_held": mine._n_held, "_n_counted": mine._n_counted}
+    n_calls = 0
+
+    def then_the_other_finishes(name: str) -> Callable[[sa.Connection], int]:
+        def count(connection: sa.Connection) -> int:
+            nonlocal n_calls
+            counted = real[name](connection)
+            n_calls += 1
+            if n_calls == 1:
+                recorded.study.tell(trial, 1.0)
+                other.release(lease)
+            return counted
+
+        return count
+
+    for name in real:
+        setattr(mine, name, then_the_other_finishes(name))
+    assert mine.take(1) in set(Refusal)
+    assert n_calls == 2
 
 
 class TestEveryStorage:
@@ -208,6 +238,31 @@ class TestEveryStorage:
             recorded.study.tell(trial, 1.0)
             leases.release(lease)
         assert ordinals == [1, 2, 3, 4]
+
+    def test_a_lease_lost_before_it_was_bound_gives_the_trial_back(self, storage_url: str) -> None:
+        """A worker that slept between asking and binding trains nothing, and the trial it asked for comes again."""
+        recorded = study(storage_url)
+        asleep, other = leases_of(recorded, me=ELSEWHERE), leases_of(recorded)
+        recorded.study.enqueue_trial({"x": 0.25})
+        lease = taken(asleep)
+        silence(recorded, 61)
+        assert other.reclaim_stale() == []  # nothing was asked for yet: the lease is simply gone
+        trial = recorded.study.ask()
+        with pytest.raises(LeaseLost):
+            asleep.bind(lease, trial._trial_id)
+        assert [trial.state for trial in recorded.study.trials] == [TrialState.FAIL, TrialState.WAITING]
+        assert recorded.study.trials[1].system_attrs["fixed_params"] == {"x": 0.25}
+        assert other.n_counted() == 0
+        assert isinstance(other.take(1), Lease)
+
+    def test_a_lease_that_a_broken_loop_left_behind_comes_back(self, storage_url: str) -> None:
+        """In a notebook the process lives on after an exception: its next search must not wait for itself."""
+        recorded = study(storage_url)
+        first = leases_of(recorded)
+        _, number = begin_trial(recorded, first)
+        assert leases_of(recorded).reclaim_stale() == []  # someone in this process may be at work on it
+        leases_module._ours.clear()
+        assert leases_of(recorded).reclaim_stale() == [number]
 
     def test_many_processes_share_one_total_exactly(self, storage_url: str) -> None:
         """Four processes that take as fast as they can end with exactly the wanted number of trials."""

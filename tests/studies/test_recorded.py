@@ -8,7 +8,8 @@ import pytest
 from optuna.trial import TrialState
 
 from search_spaces.errors import ConfigurationError
-from studies.recorded import create_study, delete_study, list_studies, open_study
+from studies.leases import Lease, Leases
+from studies.recorded import create_study, delete_study, list_studies, open_study, record_of
 from studies.records import EpochReadings, Outcome
 from studies.storage import open_storage
 from tests.studies.plans import plan, study
@@ -131,6 +132,67 @@ def test_telemetry_of_a_study_deleted_elsewhere_is_not_inherited(sqlite_url: str
     assert again.plan.seed == 7
 
 
+def test_leases_of_a_study_deleted_elsewhere_hide_no_trial(sqlite_url: str) -> None:
+    """A reclaimed lease of a former trial with the same id would leave a new trial out of the count."""
+    first = study(sqlite_url, "old")
+    former = Leases(first.storage, first.study)
+    lease = former.take(None)
+    assert isinstance(lease, Lease)
+    former.hand_back(former.bind(lease, first.study.ask()._trial_id))
+    optuna.delete_study(study_name="old", storage=sqlite_url)
+    again = study(sqlite_url, "new")
+    again.study.tell(again.study.ask(), 1.0)
+    assert Leases(again.storage, again.study).n_counted() == 1
+
+
+def test_a_foreign_study_under_a_former_id_shows_no_telemetry(sqlite_url: str) -> None:
+    """Neither the plan nor the readings of the study that had the id before."""
+    first = study(sqlite_url, "old")
+    first.telemetry.save_epoch(1, EpochReadings(epoch=1, train_loss=1.0), None)
+    optuna.delete_study(study_name="old", storage=sqlite_url)
+    foreign = optuna.create_study(study_name="theirs", storage=sqlite_url)
+    foreign.tell(foreign.ask(), 1.0)
+    recorded = open_study("theirs", sqlite_url)
+    assert recorded.study_id == first.study_id
+    assert recorded.plan is None
+    assert not recorded.record().has_telemetry
+
+
+def test_a_study_whose_creator_died_before_its_plan_is_adopted(storage_url: str) -> None:
+    """Killed between the study and its plan, or looked at by another node just then; one with trials is not ours."""
+    optuna.create_study(study_name="first", storage=open_storage(storage_url), direction="maximize")
+    assert study(storage_url).plan is not None
+    theirs = optuna.create_study(study_name="theirs", storage=open_storage(storage_url), direction="maximize")
+    theirs.tell(theirs.ask(), 1.0)
+    with pytest.raises(ConfigurationError, match="not made by symptune"):
+        study(storage_url, "theirs")
+
+
+def test_attributes_of_our_names_in_a_foreign_study_are_no_harm(sqlite_url: str) -> None:
+    """Anyone may call an attribute error, outcome or replaces."""
+    foreign = optuna.create_study(study_name="theirs", storage=sqlite_url)
+    trial = foreign.ask()
+    for name, value in (("error", {"msg": "theirs"}), ("outcome", ["a", "list"]), ("replaces", [1])):
+        trial.set_user_attr(name, value)
+    foreign.tell(trial, 1.0)
+    (record,) = open_study("theirs", sqlite_url).record().trials
+    assert (record.outcome, record.error, record.replaces) == (Outcome.COMPLETED, None, None)
+    assert [recorded.name for recorded in list_studies(sqlite_url)] == ["theirs"]
+
+
+def test_any_optuna_study_has_a_record(sqlite_url: str) -> None:
+    """One in memory, one in a database, and ours with its telemetry."""
+    in_memory = optuna.create_study(direction="maximize")
+    in_memory.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    assert len(record_of(in_memory).complete_trials) == 2
+    ours = study(sqlite_url)
+    trial = ours.study.ask()
+    ours.telemetry.save_epoch(trial._trial_id, EpochReadings(epoch=1, train_loss=1.0), None)
+    assert record_of(ours.study).has_telemetry
+    with pytest.raises(ConfigurationError, match="must have one objective"):
+        record_of(optuna.create_study(directions=["minimize", "minimize"]))
+
+
 def test_studies_are_listed_by_name(sqlite_url: str) -> None:
     """All of them, ours or not."""
     study(sqlite_url, "b")
@@ -143,6 +205,7 @@ def test_the_wanted_total_is_recorded(sqlite_url: str) -> None:
     recorded = study(sqlite_url)
     assert recorded.n_trials_wanted() is None
     recorded.want_trials(24)
+    recorded.want_trials(10)  # a smaller total takes nothing back
     assert open_study("first", sqlite_url).n_trials_wanted() == 24
 
 

@@ -9,10 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
-from studies.leases import Lease, Leases, Refusal
+from studies.leases import Lease, LeaseLost, Leases, Refusal
 from studies.recorded import RecordedStudy
 from studies.records import EpochReadings, Outcome, TrialError
 from tuner.searching.objective import Objective, Trained
@@ -23,6 +24,9 @@ SAME_ERRORS_TO_HALT = 3
 """The same exception so many times in a row is the code's fault, not the config's."""
 _POLL_SECONDS = 0.5
 """How often a worker with nothing to do looks whether a held trial has come back."""
+
+STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)
+"""What our own reading and writing of the study raises when the database is away for longer than we wait."""
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +112,7 @@ class AskTellLoop:
             reason = self._limits.reached()
             if reason is not None:
                 return WorkerEnd(ending=_ENDINGS[reason])
-            repeated = self._repeated_error()
+            repeated = repeated_error(self._study, since=self._n_trials_before)
             if repeated is not None:
                 return WorkerEnd(ending=Ending.HALTED, error=repeated)
             for number in self._leases.reclaim_stale():
@@ -133,14 +137,24 @@ class AskTellLoop:
             lease = self._leases.bind(lease, trial._trial_id)  # noqa: SLF001 - leases are on ids
             with self._leases.beating(lease, on_loss=fence.close):
                 self._train_and_tell(trial, lease, fence)
+        except LeaseLost:
+            return
         except BaseException:
-            # Not a trial's own exception (those are told): the storage, the disk, a second Ctrl-C. Give the trial
-            # back if that is still possible; if not, another worker does it after the grace time.
-            if lease.trial_id is not None:
-                self._leases.hand_back(lease)
+            # Not a trial's own exception (those are told): the storage, the disk, a second Ctrl-C.
+            self._give_up(lease)
             raise
         self._leases.release(lease)
         self._on_trial(trial.number)
+
+    def _give_up(self, lease: Lease) -> None:
+        """Give the trial back if that is still possible; if not, another worker does it after the grace time."""
+        try:
+            if lease.trial_id is None:
+                self._leases.release(lease)
+            else:
+                self._leases.hand_back(lease)
+        except STORAGE_ERRORS as error:
+            _log.warning("The trial in hand could not be given back now (%s).", error)
 
     def _train_and_tell(self, trial: optuna.Trial, lease: Lease, fence: "_Fence") -> None:
         try:
@@ -152,7 +166,9 @@ class AskTellLoop:
             )
         except UpdateFinishedTrialError:
             return  # fenced before the first epoch
-        except Exception as error:  # noqa: BLE001 - whatever a user's model or data raises fails this one trial
+        except STORAGE_ERRORS:
+            raise  # the machine's fault, not the config's: never counted as a bad value
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - what a user's model or data raises fails this trial
             _log.warning("Trial %d failed.", trial.number, exc_info=error)
             self._tell_failed(trial, error_record(error))
             return
@@ -168,8 +184,9 @@ class AskTellLoop:
         if is_pruned:
             self._study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         else:
-            self._study.tell(trial, trained.value, skip_if_finished=True)
-            self._keep_weights_of_best(trial, trained)
+            told = self._study.tell(trial, trained.value, skip_if_finished=True)
+            if told.state is TrialState.COMPLETE:  # and not taken over by another worker meanwhile
+                self._keep_weights_of_best(trial, trained)
 
     def _keep_weights_of_best(self, trial: optuna.Trial, trained: Trained) -> None:
         """Weights are a convenience: a disk that is full must not end the search."""
@@ -196,19 +213,25 @@ class AskTellLoop:
                 "Trial %d was taken over by another worker; its result here is dropped.", trial.number
             )
 
-    def _repeated_error(self) -> TrialError | None:
-        """The exception that ended the last trials of this run, if it was always the same."""
-        finished = [
-            trial
-            for trial in self._study.get_trials(deepcopy=False)
-            if trial.number >= self._n_trials_before and trial.datetime_complete is not None
-        ]
-        finished.sort(key=lambda trial: (trial.datetime_complete, trial.number))
-        last = [trial.user_attrs.get("error") for trial in finished[-SAME_ERRORS_TO_HALT:]]
-        errors = [TrialError(**error) for error in last if isinstance(error, dict)]
-        if len(errors) == SAME_ERRORS_TO_HALT and all(errors[0].is_same(error) for error in errors):
-            return errors[-1]
-        return None
+
+def repeated_error(study: optuna.Study, *, since: int) -> TrialError | None:
+    """The exception that ended the last trials, if it was always the same.
+
+    Args:
+        study: with the errors in its trials' attributes.
+        since: the number of trials that were there when the run began: what they ended with is the past.
+    """
+    finished = [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.number >= since and trial.datetime_complete is not None
+    ]
+    finished.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+    last = [trial.user_attrs.get("error") for trial in finished[-SAME_ERRORS_TO_HALT:]]
+    errors = [TrialError(**error) for error in last if isinstance(error, dict)]
+    if len(errors) == SAME_ERRORS_TO_HALT and all(errors[0].is_same(error) for error in errors):
+        return errors[-1]
+    return None
 
 
 def error_record(error: BaseException) -> TrialError:

@@ -1,0 +1,99 @@
+"""How a search ends when something breaks: what counts, what comes back, and what is said."""
+
+from typing import Any
+
+import optuna
+import pytest
+from optuna.exceptions import StorageInternalError
+
+import tuner
+from search_spaces.errors import ConfigurationError
+from studies.recorded import open_study
+from studies.records import Outcome
+from tests.tuner import user_code
+from tuner.searching.ask_tell import Ending
+
+FAST: dict[str, Any] = {"epochs": 2, "workers": 1, "pruner": "none", "sampler": "random", "fixed": {"width": 8}}
+
+
+def found_by(task: Any = user_code.blob_arrays, **changes: Any) -> tuner.Search:
+    return tuner.search("quick", task, **{**FAST, "trials": 3, "study": "s", **changes})
+
+
+def test_a_storage_error_is_never_told_as_a_bad_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial in hand is given back, the error reaches the caller, and the next run ends with the exact total."""
+    real, calls = optuna.Trial.report, []
+
+    def report(trial: optuna.Trial, value: float, step: int) -> None:
+        calls.append(step)
+        if len(calls) == 3:
+            raise StorageInternalError("the database went away")
+        real(trial, value, step)
+
+    monkeypatch.setattr(optuna.Trial, "report", report)
+    with pytest.raises(StorageInternalError, match="went away"):
+        found_by()
+    counts = open_study("s").record().counts
+    assert (counts.failed, counts.lost) == (0, 1)
+    assert found_by().n_trials.complete == 3
+
+
+def test_an_interrupt_while_asking_leaves_nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a notebook the same process searches again at once, and does not wait for itself."""
+
+    def ask(*_arguments: Any) -> optuna.Trial:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(optuna.Study, "ask", ask)
+        found_by()
+    assert found_by(timeout=30).ending is Ending.BUDGET_SPENT
+
+
+def test_code_that_exits_fails_its_trial() -> None:
+    """`sys.exit` in a model is the trial's own failure; the search says so instead of ending silently."""
+    with pytest.raises(RuntimeError, match="ended early: SystemExit"):
+        found_by(model=user_code.exits)
+    record = open_study("s").record()
+    assert record.counts.failed == 3
+    assert {trial.outcome for trial in record.trials} == {Outcome.FAILED}
+
+
+def test_halted_workers_say_which_exception_it_was() -> None:
+    """The study knows it, with its place; not just the last line of a log."""
+    with pytest.raises(RuntimeError, match="ended early: ValueError: this model cannot be built"):
+        found_by(model=user_code.always_raises, workers=2, trials=9)
+
+
+def test_time_up_before_anything_completed_is_no_failure() -> None:
+    """Of one worker as of two."""
+    for workers in (1, 2):
+        found = found_by("digits", study=f"s{workers}", workers=workers, epochs=3000, trials=2, timeout=0.5)
+        assert found.ending is Ending.OUT_OF_TIME
+
+
+def test_a_full_study_takes_no_more_configs() -> None:
+    """A config that would wait for ever is refused; one that the study has had is fine."""
+    mine = {"learning_rate": 0.02, "momentum": 0.9, "weight_decay": 1e-4, "dropout": 0.1}
+    found_by(enqueue=mine, trials=2)
+    found_by(enqueue=mine, trials=2)
+    with pytest.raises(ConfigurationError, match="has all its 2; raise --trials"):
+        found_by(enqueue=mine | {"dropout": 0.2}, trials=2)
+    assert not any(trial.state == "waiting" for trial in open_study("s").record().trials)
+
+
+@pytest.mark.parametrize("key", ["epochs", "seed"])
+def test_what_has_its_own_option_is_not_fixed_too(key: str) -> None:
+    """Two values for one thing: neither is taken silently."""
+    with pytest.raises(ConfigurationError, match=f"{key} is said by --{key}"):
+        found_by(fixed={key: 2})
+
+
+def test_weights_on_a_full_disk_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are a convenience: the search goes on, and export trains again."""
+
+    def full(*_arguments: Any, **_more: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tuner.searching.ask_tell.save_weights", full)
+    assert found_by().n_trials.complete == 3
