@@ -251,7 +251,7 @@ class _Recorder:
             telemetry.save_probes(trial_id, self._run.step_zero, self._run.data_probe)
         telemetry.save_epoch(trial_id, readings, steps)
         value = self._run.value_at(self._metric, readings.epoch)
-        if value is not None:
+        if value is not None and readings.epoch > 0:  # as in a search: the untrained network is no result
             self._trial.report(value, readings.epoch)
         self._leases.beat(self._lease)
 

@@ -317,7 +317,7 @@ class TestCheckpoints:
         (trial,) = open_study("mine").record(steps=True).trials
         assert [row.epoch for row in trial.telemetry.epochs] == [0, 1, 2, 3, 4, 5]
         assert [block.epoch for block in trial.telemetry.steps] == [1, 2, 3, 4, 5]
-        assert list(trial.intermediate_values) == [0, 1, 2, 3, 4, 5]
+        assert list(trial.intermediate_values) == [1, 2, 3, 4, 5]
 
     def test_a_checkpoint_of_another_config_is_refused(self, tmp_path: Path) -> None:
         """It is not overwritten either: someone may still want it."""
