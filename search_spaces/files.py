@@ -42,7 +42,7 @@ def save_space(space: Space, path: str | Path) -> None:
     """Write the space so that ``load_space`` gives it back; of a catalog lever, only what differs."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.dump(_written(space), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.dump(_written(space), Dumper=_Dumper, sort_keys=False, width=110)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -114,15 +115,45 @@ class Space:
         """Lever name -> distribution, as Optuna wants them."""
         return {lever.name: lever.distribution for lever in self.levers}
 
-    def grid(self, resolution: int = 5) -> dict[str, list[Value]]:
-        """Lever name -> points, for Optuna's grid sampler: ``resolution`` points of a range, all choices.
+    def grid(self, resolution: int = 5) -> list[dict[str, Value]]:
+        """All distinct points, as lever names -> values: ``resolution`` points of a range, all choices.
+
+        A point lacks the levers whose condition does not hold there. Count with ``n_grid_points`` before: a space of
+        ten levers has millions.
 
         Raises:
             ConfigurationError: if ``resolution`` is under 2.
         """
-        if resolution < 2:
-            raise ConfigurationError(f"A grid must have at least 2 points per lever, but got {resolution=}.")
-        return {lever.name: lever.grid(resolution) for lever in self.levers}
+        points: list[dict[str, Value]] = [{}]
+        for lever, values in self._grid_values(resolution):
+            wider = []
+            for point in points:
+                exists = self._exists(lever, self.config(point))
+                wider += [{**point, lever.name: value} for value in values] if exists else [point]
+            points = wider
+        return points
+
+    def n_grid_points(self, resolution: int = 5) -> int:
+        """How many points ``grid`` has, counted without making them.
+
+        Raises:
+            ConfigurationError: if ``resolution`` is under 2.
+        """
+        asked = {condition.key for condition in self.conditions.values()}
+        # What conditions may ask of a config -> how many points agree in that.
+        counts = Counter({frozenset((key, value) for key, value in self.fixed.items() if key in asked): 1})
+        for lever, values in self._grid_values(resolution):
+            wider: Counter[frozenset[tuple[str, Value]]] = Counter()
+            for known, n_points in counts.items():
+                if not self._exists(lever, dict(known)):
+                    wider[known] += n_points
+                elif lever.key not in asked:
+                    wider[known] += n_points * len(values)
+                else:
+                    for value in values:
+                        wider[known | {(lever.key, lever.to_config(value))}] += n_points
+            counts = wider
+        return counts.total()
 
     def suggest(self, trial: BaseTrial) -> dict[str, Value]:
         """Config keys -> values for this trial: what is fixed, and suggestions where conditions hold."""
@@ -227,13 +258,22 @@ class Space:
     def _config(self, choose: Callable[[Lever], Value | None]) -> dict[str, Value]:
         config = dict(self.fixed)
         for lever in self.levers:
-            condition = self.conditions.get(lever.name)
-            if condition is not None and not condition.holds(config):
+            if not self._exists(lever, config):
                 continue
             value = choose(lever)
             if value is not None:
                 config[lever.key] = lever.to_config(value)
         return config
+
+    def _exists(self, lever: Lever, config: Mapping[str, Value]) -> bool:
+        """Whether the lever exists in a config in which all levers before it are decided."""
+        condition = self.conditions.get(lever.name)
+        return condition is None or condition.holds(config)
+
+    def _grid_values(self, resolution: int) -> list[tuple[Lever, list[Value]]]:
+        if resolution < 2:
+            raise ConfigurationError(f"A grid must have at least 2 points per lever, but got {resolution=}.")
+        return [(lever, lever.grid(resolution)) for lever in self.levers]
 
     def _fault(self, key: str, value: Value, known: Mapping[str, Value]) -> str:
         """Why the space cannot honor one value of a config; empty where it can."""

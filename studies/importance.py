@@ -46,6 +46,8 @@ N_TREES_DRAWN = 12
 DRAWS_PER_FANOVA = 2.5
 """A forest costs ten times a PED-ANOVA: this many times fewer draws keep 100 trials x 10 levers under 5 s."""
 MIN_DRAWS = 10
+LARGEST_VALUE = 1e140
+"""Of an objective, in size: the sum of its squares over the trials no longer fits a float beyond, nor does infinity."""
 MAX_DRAWN_TRIALS = 200
 """A draw of a larger study holds this many: intervals are then rather too wide than too narrow, and fast."""
 SHADOW = " (shuffled)"
@@ -103,14 +105,19 @@ def importances_of(record: StudyRecord, *, seed: int = 0, n_bootstrap: int = 50)
 
     ``n_bootstrap`` draws are made for PED-ANOVA, and fewer for fANOVA (``DRAWS_PER_FANOVA``).
     """
-    samples = [_sample_of(trial) for trial in record.complete_trials]
+    usable = [trial for trial in record.complete_trials if abs(_value(trial)) <= LARGEST_VALUE]
+    # A record's complete trials are those with a finite value: the infinite ones are missed among all.
+    n_left_out = sum(trial.state == "complete" and trial.value is not None for trial in record.trials) - len(
+        usable
+    )
+    samples = [_sample_of(trial) for trial in usable]
     levers = sorted({name for sample in samples for name in sample.params})
     refusal = _refusal(samples, levers)
     if refusal:
         return Importances(
             study=record.name,
             evaluators={"ped_anova": (), "fanova": ()},
-            verdict=refusal,
+            verdict=refusal + _said_of_left_out(n_left_out),
             n_trials=len(samples),
         )
     common = _common_levers(samples)
@@ -127,7 +134,7 @@ def importances_of(record: StudyRecord, *, seed: int = 0, n_bootstrap: int = 50)
     return Importances(
         study=record.name,
         evaluators=evaluators,
-        verdict=_verdict(evaluators, left_out["fanova"], len(samples)),
+        verdict=_verdict(evaluators, left_out["fanova"], len(samples)) + _said_of_left_out(n_left_out),
         left_out=left_out,
         n_trials=len(samples),
     )
@@ -136,7 +143,18 @@ def importances_of(record: StudyRecord, *, seed: int = 0, n_bootstrap: int = 50)
 def _sample_of(trial: TrialRecord) -> _Sample:
     known = {name: value for name, value in trial.params.items() if name in trial.distributions}
     distributions = {name: trial.distributions[name] for name in known}
-    return _Sample(params=known, distributions=distributions, value=float(trial.value or 0.0))
+    return _Sample(params=known, distributions=distributions, value=_value(trial))
+
+
+def _value(trial: TrialRecord) -> float:
+    return float(trial.value or 0.0)
+
+
+def _said_of_left_out(n_trials: int) -> str:
+    if n_trials == 0:
+        return ""
+    which = "1 complete trial is" if n_trials == 1 else f"{n_trials} complete trials are"
+    return f" {which} left out: infinite, or beyond {LARGEST_VALUE:.0e}, a value explains nothing."
 
 
 def _refusal(samples: Sequence[_Sample], levers: Sequence[str]) -> str:

@@ -14,12 +14,13 @@ a new trial. A worker that was only asleep finds its trial finished when it repo
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy as sa
@@ -29,6 +30,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies import tables
 from studies.machine import Process
+from studies.outages import in_transaction
 
 GRACE_SECONDS = 60.0
 """Longer than a storage outage one wants to ride out (notes/cluster.md §1.3), shorter than a coffee."""
@@ -41,6 +43,8 @@ REPLACES = "replaces"
 """User attribute of a trial: the number of the lost or interrupted trial whose config it trains again."""
 N_LOSSES = "n_losses"
 """User attribute of a trial: how many workers its config has already cost."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +95,7 @@ class Leases:
         self._study_id = study._study_id  # noqa: SLF001 - Optuna offers no public way to a study's id
         self._grace = grace_seconds
         self._me = me or Process.current()
+        self._ownerless_since: dict[int, float] = {}
 
     @property
     def _engine(self) -> sa.Engine:
@@ -102,33 +107,41 @@ class Leases:
 
     def take(self, n_wanted: int | None) -> Lease | Refusal:
         """A lease on one more trial, or why there is none. ``n_wanted=None`` sets no limit."""
+        lease_id = uuid.uuid4().hex  # outside: a transaction that is repeated must not leave two leases
+        lease = self._in_lock(lambda connection: self._take(connection, lease_id, n_wanted))
+        if isinstance(lease, Lease):
+            _ours.add(lease_id)
+        return lease
+
+    def _take(self, connection: sa.Connection, lease_id: str, n_wanted: int | None) -> Lease | Refusal:
         table = tables.leases
-        with self._locked() as connection:
-            if n_wanted is not None:
-                # Held before counted: a trial that is told and released between the two queries is then seen
-                # twice, and the lease refused for a moment. The other way round it would be seen by neither.
-                n_held = self._n_held(connection)
-                n_counted = self._n_counted(connection)
-                if n_counted >= n_wanted:
-                    return Refusal.BUDGET_SPENT
-                if n_counted + n_held >= n_wanted:
-                    return Refusal.REST_IS_HELD
-            ordinal = connection.scalar(
-                sa.select(sa.func.coalesce(sa.func.max(table.c.ordinal), 0)).where(self._mine(table))
+        taken = connection.scalar(sa.select(table.c.ordinal).where(table.c.lease_id == lease_id))
+        if taken is not None:  # committed before the server went away
+            return Lease(lease_id=lease_id, ordinal=taken)
+        if n_wanted is not None:
+            # Held before counted: a trial that is told and released between the two queries is then seen
+            # twice, and the lease refused for a moment. The other way round it would be seen by neither.
+            n_held = self._n_held(connection)
+            n_counted = self._n_counted(connection)
+            if n_counted >= n_wanted:
+                return Refusal.BUDGET_SPENT
+            if n_counted + n_held >= n_wanted:
+                return Refusal.REST_IS_HELD
+        ordinal = connection.scalar(
+            sa.select(sa.func.coalesce(sa.func.max(table.c.ordinal), 0)).where(self._mine(table))
+        )
+        lease = Lease(lease_id=lease_id, ordinal=int(ordinal or 0) + 1)
+        connection.execute(
+            sa.insert(table).values(
+                lease_id=lease.lease_id,
+                study_id=self._study_id,
+                ordinal=lease.ordinal,
+                status="held",
+                taken_at=tables.database_seconds(),
+                beat_at=tables.database_seconds(),
+                **self._me.columns(),
             )
-            lease = Lease(lease_id=uuid.uuid4().hex, ordinal=int(ordinal or 0) + 1)
-            connection.execute(
-                sa.insert(table).values(
-                    lease_id=lease.lease_id,
-                    study_id=self._study_id,
-                    ordinal=lease.ordinal,
-                    status="held",
-                    taken_at=tables.database_seconds(),
-                    beat_at=tables.database_seconds(),
-                    **self._me.columns(),
-                )
-            )
-        _ours.add(lease.lease_id)
+        )
         return lease
 
     def bind(self, lease: Lease, trial_id: int) -> Lease:
@@ -150,12 +163,13 @@ class Leases:
     def release(self, lease: Lease) -> None:
         """Give the lease up after the trial was told, or when no trial came of it."""
         _ours.discard(lease.lease_id)
-        with self._engine.begin() as connection:
-            ours = sa.and_(tables.leases.c.lease_id == lease.lease_id, tables.leases.c.status == "held")
-            if lease.trial_id is None:
-                connection.execute(sa.delete(tables.leases).where(ours))
-            else:
-                connection.execute(sa.update(tables.leases).where(ours).values(status="done"))
+        ours = sa.and_(tables.leases.c.lease_id == lease.lease_id, tables.leases.c.status == "held")
+        query = (
+            sa.delete(tables.leases).where(ours)
+            if lease.trial_id is None
+            else sa.update(tables.leases).where(ours).values(status="done")
+        )
+        in_transaction(self._storage, lambda connection: connection.execute(query))
 
     def hand_back(self, lease: Lease) -> int | None:
         """End our own trial as not counted and queue its config; the number of the trial, or None if it was lost."""
@@ -166,21 +180,24 @@ class Leases:
 
     def reclaim_stale(self) -> list[int]:
         """Bring back the trials of dead workers; the numbers of those that were ended here."""
-        with self._locked() as connection:
-            stale = [row for row in self._open_leases(connection) if self._is_stale(row)]
-            for row in stale:
-                connection.execute(
-                    sa.update(tables.leases)
-                    .where(tables.leases.c.lease_id == row["lease_id"])
-                    .values(status="reclaiming", beat_at=tables.database_seconds(), **self._me.columns())
-                )
+        stale = self._in_lock(self._mark_stale)
         numbers = [self._reclaim(row["lease_id"], row["trial_id"], was_lost=True) for row in stale]
+        numbers += [self._give_back_unleased(trial_id) for trial_id in self._ownerless()]
         return [number for number in numbers if number is not None]
+
+    def _mark_stale(self, connection: sa.Connection) -> list[dict[str, Any]]:
+        stale = [row for row in self._open_leases(connection) if self._is_stale(row)]
+        for row in stale:
+            connection.execute(
+                sa.update(tables.leases)
+                .where(tables.leases.c.lease_id == row["lease_id"])
+                .values(status="reclaiming", beat_at=tables.database_seconds(), **self._me.columns())
+            )
+        return stale
 
     def n_counted(self) -> int:
         """The finished trials that ``--trials`` counts."""
-        with self._engine.connect() as connection:
-            return self._n_counted(connection)
+        return in_transaction(self._storage, self._n_counted)
 
     @contextmanager
     def beating(self, lease: Lease, *, on_loss: Callable[[], None]) -> Iterator[None]:
@@ -205,14 +222,16 @@ class Leases:
             stop.set()
             thread.join()
 
-    @contextmanager
-    def _locked(self) -> Iterator[sa.Connection]:
-        """A transaction that no other taker or reclaimer of this study is in."""
-        with self._engine.begin() as connection:
-            table = tables.studies
+    def _in_lock(self, body: Callable[[sa.Connection], T]) -> T:
+        """The result of ``body`` in a transaction that no other taker or reclaimer of this study is in."""
+        table = tables.studies
+
+        def locked(connection: sa.Connection) -> T:
             # SQLite has no row locks, but every transaction of ours there begins IMMEDIATE.
             connection.execute(sa.select(table.c.study_id).where(self._mine(table)).with_for_update())
-            yield connection
+            return body(connection)
+
+        return in_transaction(self._storage, locked)
 
     def _mine(self, table: sa.Table) -> sa.ColumnElement[bool]:
         condition: sa.ColumnElement[bool] = table.c.study_id == self._study_id
@@ -225,8 +244,7 @@ class Leases:
             .where(table.c.lease_id == lease_id, table.c.status == status_now)
             .values(**values)
         )
-        with self._engine.begin() as connection:
-            return connection.execute(query).rowcount == 1
+        return in_transaction(self._storage, lambda connection: connection.execute(query).rowcount == 1)
 
     def _n_counted(self, connection: sa.Connection) -> int:
         trials, leases = tables.optuna_trials, tables.leases
@@ -264,23 +282,30 @@ class Leases:
             return row["lease_id"] not in _ours
         return bool(row["age"] > self._grace) or self._me.sees_dead(holder)
 
-    def _give_back_unleased(self, trial_id: int) -> None:
+    def _give_back_unleased(self, trial_id: int) -> int | None:
         """End and queue a trial whose lease is gone, under a lease of its own, so that it is not counted."""
         lease_id = uuid.uuid4().hex
-        with self._engine.begin() as connection:
-            connection.execute(
-                sa.insert(tables.leases).values(
-                    lease_id=lease_id,
-                    study_id=self._study_id,
-                    ordinal=0,
-                    trial_id=trial_id,
-                    status="reclaiming",
-                    taken_at=tables.database_seconds(),
-                    beat_at=tables.database_seconds(),
-                    **self._me.columns(),
-                )
+        in_transaction(
+            self._storage, lambda connection: self._insert_reclaiming(connection, lease_id, trial_id)
+        )
+        return self._reclaim(lease_id, trial_id, was_lost=False)
+
+    def _insert_reclaiming(self, connection: sa.Connection, lease_id: str, trial_id: int) -> None:
+        table = tables.leases
+        if connection.scalar(sa.select(table.c.lease_id).where(table.c.lease_id == lease_id)) is not None:
+            return  # the answer of the first attempt was lost
+        connection.execute(
+            sa.insert(table).values(
+                lease_id=lease_id,
+                study_id=self._study_id,
+                ordinal=0,
+                trial_id=trial_id,
+                status="reclaiming",
+                taken_at=tables.database_seconds(),
+                beat_at=tables.database_seconds(),
+                **self._me.columns(),
             )
-        self._reclaim(lease_id, trial_id, was_lost=False)
+        )
 
     def _reclaim(self, lease_id: str, trial_id: int | None, *, was_lost: bool) -> int | None:
         """End the trial of a lease in ``reclaiming`` and queue its config. Safe to repeat if we die half-way."""
@@ -290,8 +315,8 @@ class Leases:
             except _AnotherIsAsking:
                 return None  # stays in `reclaiming`, to be tried again in a moment
         if trial_id is None:  # its worker died before it had asked for a trial
-            with self._engine.begin() as connection:
-                connection.execute(sa.delete(tables.leases).where(tables.leases.c.lease_id == lease_id))
+            query = sa.delete(tables.leases).where(tables.leases.c.lease_id == lease_id)
+            in_transaction(self._storage, lambda connection: connection.execute(query))
             return None
         trial = self._end_as_not_counted(trial_id, was_lost=was_lost)
         counts = trial.state is not TrialState.FAIL or trial.user_attrs.get("outcome") == "failed"
@@ -303,23 +328,34 @@ class Leases:
     def _orphan(self) -> int | None:
         """The trial that a worker had asked for when it died, before it could bind its lease to it.
 
-        Such a trial runs, has no lease, and was not given parameters yet. While a live worker is between asking and
-        binding, its trial looks the same: then nobody can tell, and the reclaim waits.
+        While a live worker is between asking and binding, its trial looks the same: then nobody can tell, and the
+        reclaim waits.
         """
+        orphans, someone_is_asking = self._unleased()
+        if orphans and someone_is_asking:
+            raise _AnotherIsAsking
+        return orphans[0] if orphans else None
+
+    def _ownerless(self) -> list[int]:
+        """Trials that have belonged to nobody for longer than the grace time: the answer to an ask was lost."""
+        orphans, someone_is_asking = self._unleased()
+        now = time.monotonic()
+        known = {} if someone_is_asking else self._ownerless_since
+        self._ownerless_since = {trial_id: known.get(trial_id, now) for trial_id in orphans}
+        return [trial_id for trial_id, since in self._ownerless_since.items() if now - since > self._grace]
+
+    def _unleased(self) -> tuple[list[int], bool]:
+        """The trials that run without a lease and without parameters, and whether a live worker is asking now."""
         table = tables.leases
-        with self._engine.connect() as connection:
-            rows = connection.execute(
-                sa.select(table.c.trial_id, table.c.status).where(self._mine(table))
-            ).all()
+        query = sa.select(table.c.trial_id, table.c.status).where(self._mine(table))
+        rows = in_transaction(self._storage, lambda connection: connection.execute(query).all())
         leased = {row.trial_id for row in rows}
         orphans = [
             int(trial._trial_id)  # noqa: SLF001
             for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             if trial._trial_id not in leased and not trial.params  # noqa: SLF001
         ]
-        if orphans and any(row.trial_id is None and row.status == "held" for row in rows):
-            raise _AnotherIsAsking
-        return orphans[0] if orphans else None
+        return orphans, any(row.trial_id is None and row.status == "held" for row in rows)
 
     def _end_as_not_counted(self, trial_id: int, *, was_lost: bool) -> FrozenTrial:
         """FAIL the trial, unless its worker told a result at the last moment; what became of it."""

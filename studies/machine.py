@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 import psutil
 
-_SAME_START_SECONDS = 2.0
+_COUNTS_FROM_BOOT = sys.platform == "linux"
+_SAME_START_SECONDS = 0.0 if _COUNTS_FROM_BOOT else 2.0
 """A process id that was given to a new process differs in its start time by more than this."""
+_START_TICKS = 22 - 3
+"""proc_pid_stat(5), field 22, `starttime`; what follows the command's closing parenthesis begins with field 3."""
 
 
 @cache
@@ -27,6 +31,22 @@ def machine_name() -> str:
     return "/".join(parts)
 
 
+def _started(process: psutil.Process) -> float:
+    """When a process began: on Linux in clock ticks since the boot that is in the machine's name, else since 1970.
+
+    psutil adds the boot's time of day, which follows every step of the clock (NTP, a laptop that wakes up): a live
+    process would seem to be another one, and its trial would be taken from it.
+    """
+    if not _COUNTS_FROM_BOOT:
+        return process.create_time()
+    try:
+        text = Path(f"/proc/{process.pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(process.pid) from error
+    # The command's name may hold blanks and parentheses.
+    return float(text.rpartition(")")[2].split()[_START_TICKS])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Process:
     """One process of one machine, told apart from a later one with the same id by its start time."""
@@ -34,11 +54,21 @@ class Process:
     machine: str
     process_id: int
     process_started: float
+    """Comparable on its machine only: clock ticks since boot on Linux, seconds since 1970 elsewhere."""
 
     @classmethod
     def current(cls) -> "Process":
-        started = psutil.Process().create_time()
-        return cls(machine=machine_name(), process_id=os.getpid(), process_started=started)
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, process_id: int) -> "Process":
+        """A process of this machine.
+
+        Raises:
+            psutil.NoSuchProcess: when there is none.
+        """
+        started = _started(psutil.Process(process_id))
+        return cls(machine=machine_name(), process_id=process_id, process_started=started)
 
     @classmethod
     def from_columns(cls, row: Any) -> "Process":
@@ -59,7 +89,7 @@ class Process:
             return False
         try:
             process = psutil.Process(other.process_id)
-            is_same = abs(process.create_time() - other.process_started) < _SAME_START_SECONDS
+            is_same = abs(_started(process) - other.process_started) <= _SAME_START_SECONDS
             return not is_same or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True

@@ -1,10 +1,17 @@
 """Where a study's files live: one class, so that no other module joins paths."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from studies.storage import sqlite_path
+
+ARTIFACTS = "artifacts"
+RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Devices, with any extension: https://learn.microsoft.com/windows/win32/fileio/naming-a-file"""
+LONGEST_NAME = 80
+"""Letters of a study's name in its folder's: file systems end at 255 bytes, Optuna at 512 letters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,17 +20,36 @@ class StudyPaths:
 
     root: Path
     study: str
+    database: str = ""
+    """The name of the database's file, where that lies in the root too."""
 
     @classmethod
     def of(cls, study: str, url: str) -> "StudyPaths":
         """Beside an SQLite database; under ``runs/`` for a server's."""
         database = sqlite_path(url)
-        return cls(root=database.parent if database is not None else Path("runs"), study=study)
+        if database is None:
+            return cls(root=Path("runs"), study=study)
+        return cls(root=database.parent, study=study, database=database.name)
 
     @property
     def folder(self) -> Path:
-        # A study's name may hold anything; a folder's may not on every system.
-        return self.root / re.sub(r"[^\w.+-]", "_", self.study)
+        """Named as the study where every system allows that, else with a hash: no two studies share a folder."""
+        if self._is_folder_name():
+            return self.root / self.study
+        readable = re.sub(r"[^\w+-]", "_", self.study)[:LONGEST_NAME]
+        digest = hashlib.sha256(self.study.encode(errors="surrogatepass")).hexdigest()[:8]
+        return self.root / f"{readable}-{digest}"
+
+    def _is_folder_name(self) -> bool:
+        name = self.study.lower()
+        is_taken = name == ARTIFACTS or (self.database != "" and name.startswith(self.database.lower()))
+        return (
+            re.fullmatch(r"[\w.+-]+", name) is not None
+            and len(name) <= LONGEST_NAME
+            and not name.endswith(".")  # .. and ., and what Windows would cut off
+            and RESERVED_ON_WINDOWS.fullmatch(name) is None
+            and not is_taken
+        )
 
     @property
     def report(self) -> Path:
@@ -36,11 +62,12 @@ class StudyPaths:
     @property
     def artifacts(self) -> Path:
         """One artifact store for all studies of a root: the dashboard serves a single one."""
-        return self.root / "artifacts"
+        return self.root / ARTIFACTS
 
     def weights(self, trial: int) -> Path:
         """Where a trial's weights are kept if it was the best when it ended."""
         return self.folder / "weights" / f"trial-{trial}"
 
-    def worker_log(self, index: int) -> Path:
-        return self.folder / f"worker-{index}.log"
+    def worker_log(self, run: str, index: int) -> Path:
+        """Of a worker process. ``run`` tells apart the searches of the study, one after another or at once."""
+        return self.folder / "logs" / f"{run}-worker-{index}.log"

@@ -19,6 +19,7 @@ from search_spaces.space import Space
 from studies import tables
 from studies.encoding import to_json
 from studies.leases import REPLACES
+from studies.outages import in_transaction, ride_out
 from studies.paths import StudyPaths
 from studies.records import Outcome, StudyPlan, StudyRecord, Telemetry, TrialError, TrialRecord
 from studies.storage import open_storage, resolve_url, shown_url
@@ -62,9 +63,8 @@ class RecordedStudy:
     def n_trials_wanted(self) -> int | None:
         """The total that was asked for last; None when none was recorded."""
         table = tables.studies
-        with self.storage.engine.connect() as connection:
-            query = sa.select(table.c.n_trials_wanted).where(table.c.study_id == self.study_id)
-            return connection.scalar(query)
+        query = sa.select(table.c.n_trials_wanted).where(table.c.study_id == self.study_id)
+        return in_transaction(self.storage, lambda connection: connection.scalar(query))
 
     def want_trials(self, n_trials: int) -> None:
         """Record the total, for `tuner resume`; a smaller one than before takes nothing back."""
@@ -75,8 +75,7 @@ class RecordedStudy:
             .where(table.c.study_id == self.study_id, is_more)
             .values(n_trials_wanted=n_trials)
         )
-        with self.storage.engine.begin() as connection:
-            connection.execute(query)
+        in_transaction(self.storage, lambda connection: connection.execute(query))
 
 
 def create_study(name: str, plan: StudyPlan, url: str | None = None) -> RecordedStudy:
@@ -140,8 +139,7 @@ def list_studies(storage: str | None = None) -> list[RecordedStudy]:
 def delete_study(recorded: RecordedStudy) -> None:
     """Delete the study, its trials and its telemetry. Files under its folder stay."""
     writable = open_storage(recorded.url, writable=True)
-    with writable.engine.begin() as connection:
-        tables.forget_study(connection, recorded.study_id)
+    in_transaction(writable, lambda connection: tables.forget_study(connection, recorded.study_id))
     optuna.delete_study(study_name=recorded.name, storage=writable)
 
 
@@ -163,16 +161,16 @@ def _study_id(storage: RDBStorage, name: str) -> int | None:
         return None
 
 
-def record_of(study: optuna.Study) -> StudyRecord:
+def record_of(study: optuna.Study, *, steps: bool = False) -> StudyRecord:
     """The record of any Optuna study, in memory or in a journal too; with telemetry where ours is in its database."""
-    backend = getattr(study._storage, "_backend", study._storage)  # noqa: SLF001 - Optuna wraps databases in a cache
-    if isinstance(backend, RDBStorage):
-        study_id = int(study._study_id)  # noqa: SLF001
-        return _recorded(study.study_name, backend.url, backend, study_id).record()
     if len(study.directions) != 1:
         raise ConfigurationError(
             f"A study must have one objective, but {study.study_name!r} has {len(study.directions)}."
         )
+    backend = getattr(study._storage, "_backend", study._storage)  # noqa: SLF001 - Optuna wraps databases in a cache
+    if isinstance(backend, RDBStorage):
+        study_id = int(study._study_id)  # noqa: SLF001
+        return _recorded(study.study_name, backend.url, backend, study_id).record(steps=steps)
     return _study_record(study, None, {}, storage="")
 
 
@@ -181,19 +179,17 @@ def telemetry_of(study: optuna.Study) -> TelemetryTables | None:
     backend = getattr(study._storage, "_backend", study._storage)  # noqa: SLF001
     if not isinstance(backend, RDBStorage):
         return None
-    tables.create_tables(backend.engine)
+    ride_out(backend, lambda: tables.create_tables(backend.engine))
     study_id = int(study._study_id)  # noqa: SLF001
     if not _is_registered(backend, study_id, study.study_name):
-        with backend.engine.begin() as connection:
-            tables.forget_deleted_studies(connection)
-            _register(connection, study_id, study.study_name, plan=None)
+        in_transaction(backend, tables.forget_deleted_studies)
+        in_transaction(backend, lambda c: _register(c, study_id, study.study_name, plan=None))
     return TelemetryTables(backend, study_id)
 
 
 def _create(storage: RDBStorage, name: str, plan: StudyPlan) -> None:
-    with storage.engine.begin() as connection:
-        # Before, and not after: what is deleted here can belong to no study that exists.
-        tables.forget_deleted_studies(connection)
+    # Before, and not after: what is deleted here can belong to no study that exists.
+    in_transaction(storage, tables.forget_deleted_studies)
     with contextlib.suppress(optuna.exceptions.DuplicatedStudyError):  # another node was first
         optuna.create_study(
             study_name=name, storage=storage, direction=StudyDirection[plan.direction.upper()]
@@ -205,8 +201,7 @@ def _adopt(storage: RDBStorage, study_id: int, name: str, plan: StudyPlan) -> No
     has_direction = storage.get_study_directions(study_id) == [StudyDirection[plan.direction.upper()]]
     if not has_direction or storage.get_n_trials(study_id):
         return
-    with storage.engine.begin() as connection:
-        _register(connection, study_id, name, plan=to_json(plan))
+    in_transaction(storage, lambda connection: _register(connection, study_id, name, plan=to_json(plan)))
 
 
 def _register(connection: sa.Connection, study_id: int, name: str, *, plan: str | None) -> None:
@@ -237,21 +232,19 @@ def _check_joinable(storage: RDBStorage, study_id: int, name: str, plan: StudyPl
 
 
 def _read_plan(storage: RDBStorage, study_id: int, name: str) -> StudyPlan | None:
-    if not tables.has_tables(storage.engine):
+    if not ride_out(storage, lambda: tables.has_tables(storage.engine)):
         return None
-    with storage.engine.connect() as connection:
-        text = _plan_text(connection, study_id, name)
+    text = in_transaction(storage, lambda connection: _plan_text(connection, study_id, name))
     return None if text is None else _plan_from_json(text)
 
 
 def _is_registered(storage: RDBStorage, study_id: int, name: str) -> bool:
     """Whether telemetry under this id is this study's, and not a deleted one's whose id was given out again."""
     table = tables.studies
-    if not tables.has_tables(storage.engine):
+    if not ride_out(storage, lambda: tables.has_tables(storage.engine)):
         return False
     query = sa.select(table.c.study_id).where(table.c.study_id == study_id, table.c.study_name == name)
-    with storage.engine.connect() as connection:
-        return connection.scalar(query) is not None
+    return in_transaction(storage, lambda connection: connection.scalar(query)) is not None
 
 
 def _plan_text(connection: sa.Connection, study_id: int, name: str) -> str | None:
@@ -336,10 +329,8 @@ def _value(trial: FrozenTrial) -> float | None:
 def _outcome(trial: FrozenTrial, *, is_replaced: bool) -> Outcome | None:
     """As its worker recorded it; else what Optuna's state allows one to conclude."""
     recorded = trial.user_attrs.get("outcome")
-    is_ours = isinstance(recorded, str) and recorded in set(
-        Outcome
-    )  # anyone may have an attribute of that name
-    outcome = Outcome(recorded) if is_ours else None
+    # Anyone may have an attribute of that name.
+    outcome = Outcome(recorded) if isinstance(recorded, str) and recorded in set(Outcome) else None
     if trial.state is TrialState.FAIL:
         if is_replaced and outcome not in {Outcome.INTERRUPTED, Outcome.OUT_OF_TIME}:
             return Outcome.LOST  # whatever its worker wrote just before it died

@@ -57,11 +57,11 @@ def dashboard_server(storage: str | None = None, *, host: str, port: int) -> Ite
 def serve_dashboard(
     study: str | None, *, storage: str | None, host: str, port: int, announce: Callable[[str], None]
 ) -> None:
-    """Serve until Ctrl-C, and say where."""
+    """Serve until Ctrl-C; ``announce`` takes the address of the page."""
     page = "/dashboard"
     if study is not None:
         page = f"/dashboard/studies/{open_study(study, storage).study_id}"
     with dashboard_server(storage, host=host, port=port) as server:
-        announce(f"optuna-dashboard is at http://{host}:{server.server_port}{page}   (Ctrl-C ends it)")
+        announce(f"http://{host}:{server.server_port}{page}")
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

@@ -2,7 +2,7 @@
 
 SQLite gets write-ahead logging, a long busy time-out, and ``BEGIN IMMEDIATE``: with Optuna's defaults two workers
 can pop one enqueued trial (seen: 7-9 of 60 trials run twice by 4 processes; with this recipe 0). PostgreSQL and
-others are Optuna's ``RDBStorage`` with connections checked before use.
+other servers ride out a restart: `studies.outages`.
 """
 
 import os
@@ -19,6 +19,7 @@ from optuna.storages import RDBStorage
 
 from search_spaces.errors import ConfigurationError
 from studies import tables
+from studies.outages import ServerStorage, storage_failure
 
 DEFAULT_URL = "sqlite:///runs/tuner.db"
 BUSY_SECONDS = 60.0
@@ -26,15 +27,31 @@ BUSY_SECONDS = 60.0
 CREATION_ATTEMPTS = 8
 """Several workers that start on an empty PostgreSQL collide in CREATE TABLE; all but one must try again."""
 
+_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+"""The driver of URLs that name none, where ours differs from SQLAlchemy's. Many hosts hand out postgres://."""
+_PACKAGES = {
+    "psycopg": "'symptune[postgresql]'",
+    "psycopg2": "psycopg2-binary",
+    "pymysql": "pymysql",
+    "MySQLdb": "mysqlclient",
+    "mysql": "mysql-connector-python",
+    "mariadb": "mariadb",
+    "oracledb": "oracledb",
+    "cx_Oracle": "cx_Oracle",
+    "pyodbc": "pyodbc",
+    "pymssql": "pymssql",
+}
+"""What to install for a driver's module; the names often differ."""
+
 
 def resolve_url(url: str | None = None) -> str:
     """The storage's URL: ``url``, else ``TUNER_STORAGE``, else SQLite under ``runs/``.
 
     Raises:
-        ConfigurationError: for what is no database URL.
+        ConfigurationError: for what is no database URL, and for a database in memory.
     """
     text = url or os.environ.get("TUNER_STORAGE") or DEFAULT_URL
-    if "://" not in text:
+    if not isinstance(text, str) or "://" not in text:
         raise ConfigurationError(
             f"A storage must be a database URL such as {DEFAULT_URL} or postgresql+psycopg://user@host/name, "
             f"but got {text!r}."
@@ -43,14 +60,24 @@ def resolve_url(url: str | None = None) -> str:
         parsed = sa.make_url(text)
     except sa.exc.ArgumentError as error:
         raise ConfigurationError(f"A storage must be a database URL, but got {text!r}: {error}.") from error
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
+    parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+    if _is_in_memory(parsed):
+        raise ConfigurationError(
+            f"A storage must outlive its process and be shared by workers, but {text!r} is a database in memory; "
+            f"name a file, such as {DEFAULT_URL}."
+        )
     return parsed.render_as_string(hide_password=False)
 
 
 def shown_url(url: str) -> str:
     """``url`` as it may be printed: without its password."""
     return sa.make_url(url).render_as_string(hide_password=True)
+
+
+def _is_in_memory(url: sa.URL) -> bool:
+    if url.drivername.split("+")[0] != "sqlite":
+        return False
+    return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -78,20 +105,37 @@ def open_storage(url: str | None = None, *, writable: bool = True) -> RDBStorage
     try:
         if path is not None and writable:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _check_writable(path)
         storage = _create_with_retry(resolved) if writable else _open_reader(resolved)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"Storage {shown_url(resolved)} needs the driver {error.name!r}, which is not installed; "
-            f"for PostgreSQL: pip install 'symptune[postgresql]'."
-        ) from error
+    except ImportError as error:
+        raise _missing_driver(resolved, error) from error
     except ConfigurationError:
         raise
     except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, RuntimeError) as error:
-        reason = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()[0]
+        reason = storage_failure(error) or str(error).strip().splitlines()[0]
         raise ConfigurationError(f"Storage {shown_url(resolved)} could not be opened: {reason}") from error
     # A server has few connections: they are closed when nobody holds the storage any more, not when the process ends.
     weakref.finalize(storage, storage.engine.dispose)
     return storage
+
+
+def _missing_driver(url: str, error: ImportError) -> ConfigurationError:
+    cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error  # Optuna wraps it
+    module = cause.name or sa.make_url(url).drivername
+    package = _PACKAGES.get(module.split(".")[0], module)
+    return ConfigurationError(
+        f"Storage {shown_url(url)} needs the driver {module!r}, which is not installed: pip install {package}"
+    )
+
+
+def _check_writable(path: Path) -> None:
+    """SQLite also writes beside its file (the write-ahead log): the folder must let it."""
+    if os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK)):
+        return
+    raise ConfigurationError(
+        f"A study database and its folder must be writable to add to it, but {path} may only be read; "
+        f"copy it to a folder of yours and name the copy with --storage."
+    )
 
 
 class _WalConnection(sqlite3.Connection):
@@ -131,11 +175,8 @@ def _begin_immediate(connection: sa.Connection) -> None:
 
 
 def _create(url: str) -> RDBStorage:
-    storage: RDBStorage
-    if sa.make_url(url).get_backend_name() == "sqlite":
-        storage = LocalSqliteStorage(url)
-    else:
-        storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    is_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
+    storage = LocalSqliteStorage(url) if is_sqlite else ServerStorage(url)
     tables.create_tables(storage.engine)
     return storage
 
@@ -153,10 +194,10 @@ def _create_with_retry(url: str) -> RDBStorage:
 
 
 def _open_reader(url: str) -> RDBStorage:
-    is_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
-    arguments: dict[str, Any] = (
-        {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
-    )
+    path = sqlite_path(url)
+    if path is not None:
+        url = _readable_url(url, path)
+    arguments: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}} if path is not None else {}
     # Looked at before Optuna does: its constructor writes its version into whatever database it is given.
     engine = sa.create_engine(url, **arguments)
     try:
@@ -164,4 +205,20 @@ def _open_reader(url: str) -> RDBStorage:
             raise ConfigurationError(f"{shown_url(url)} holds no Optuna studies.")
     finally:
         engine.dispose()
+    if path is None:
+        return ServerStorage(url, skip_table_creation=True, skip_compatibility_check=True)
     return RDBStorage(url, engine_kwargs=arguments, skip_table_creation=True, skip_compatibility_check=True)
+
+
+def _readable_url(url: str, path: Path) -> str:
+    """``url``, or one that reads a database in a folder that may not be written.
+
+    Readers of a database with write-ahead logging share a file beside it. Where they may not create it, SQLite reads
+    the database as one that nobody changes, which is wrong only while a log waits beside it: then it says so itself.
+    """
+    log = Path(f"{path}-wal")
+    if os.access(path.parent, os.W_OK) or (log.exists() and log.stat().st_size > 0):
+        return url
+    readable = sa.make_url(url).set(database=path.resolve().as_uri())
+    query = {"mode": "ro", "immutable": "1", "uri": "true"}
+    return readable.update_query_dict(query).render_as_string(hide_password=False)

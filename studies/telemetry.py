@@ -13,6 +13,7 @@ from optuna.storages import RDBStorage
 
 from studies import tables
 from studies.encoding import to_json
+from studies.outages import in_transaction
 from studies.records import (
     NAN,
     DataProbe,
@@ -50,7 +51,8 @@ class TelemetryTables:
     def save_epoch(self, trial_id: int, readings: EpochReadings, steps: StepReadings | None) -> None:
         """Keep one epoch of ``trial_id``: the row, and the steps as one blob. One transaction."""
         row = {name: getattr(readings, name) for name in _EPOCH_QUANTITIES}
-        with self._engine.begin() as connection:
+
+        def replace(connection: sa.Connection) -> None:
             self._delete(connection, tables.epochs, trial_id, tables.epochs.c.epoch == readings.epoch)
             connection.execute(
                 sa.insert(tables.epochs).values(
@@ -63,9 +65,12 @@ class TelemetryTables:
                 )
             )
 
+        in_transaction(self._storage, replace)
+
     def save_probes(self, trial_id: int, step_zero: StepZeroProbe | None, data: DataProbe | None) -> None:
         """Keep what was probed before the first step."""
-        with self._engine.begin() as connection:
+
+        def replace(connection: sa.Connection) -> None:
             self._delete(connection, tables.probes, trial_id)
             connection.execute(
                 sa.insert(tables.probes).values(
@@ -75,6 +80,8 @@ class TelemetryTables:
                     data=None if data is None else to_json(data),
                 )
             )
+
+        in_transaction(self._storage, replace)
 
     def read(self, *, trial_ids: Sequence[int] | None = None, steps: bool = False) -> Mapping[int, Telemetry]:
         """The telemetry by trial id: of ``trial_ids``, or of the whole study; the step cadence only on request."""
@@ -146,22 +153,20 @@ class TelemetryTables:
         query = self._select(table, trial_ids, columns).order_by(table.c.trial_id, table.c.epoch)
         epochs: dict[int, list[EpochReadings]] = defaultdict(list)
         blocks: dict[int, list[StepReadings]] = defaultdict(list)
-        with self._engine.connect() as connection:
-            for row in connection.execute(query).mappings():
-                quantities = {name: _number(row[name]) for name in _EPOCH_QUANTITIES}
-                layers = tuple(_from_json(LayerReadings, layer) for layer in json.loads(row["layers"]))
-                epochs[row["trial_id"]].append(EpochReadings(epoch=row["epoch"], layers=layers, **quantities))
-                if steps and row["steps"] is not None:
-                    blocks[row["trial_id"]].append(unpack_steps(row["epoch"], row["steps"]))
+        rows = in_transaction(self._storage, lambda connection: connection.execute(query).mappings().all())
+        for row in rows:
+            quantities = {name: _number(row[name]) for name in _EPOCH_QUANTITIES}
+            layers = tuple(_from_json(LayerReadings, layer) for layer in json.loads(row["layers"]))
+            epochs[row["trial_id"]].append(EpochReadings(epoch=row["epoch"], layers=layers, **quantities))
+            if steps and row["steps"] is not None:
+                blocks[row["trial_id"]].append(unpack_steps(row["epoch"], row["steps"]))
         return epochs, blocks
 
     def _read_probes(
         self, trial_ids: Sequence[int] | None
     ) -> dict[int, tuple[StepZeroProbe | None, DataProbe | None]]:
-        with self._engine.connect() as connection:
-            rows = (
-                connection.execute(self._select(tables.probes, trial_ids, tables.probes.c)).mappings().all()
-            )
+        query = self._select(tables.probes, trial_ids, tables.probes.c)
+        rows = in_transaction(self._storage, lambda connection: connection.execute(query).mappings().all())
         return {row["trial_id"]: (_step_zero(row["step_zero"]), _data_probe(row["data"])) for row in rows}
 
 

@@ -1,7 +1,6 @@
 """A search that is checked and ready: its study created or joined, its objective built, its workers to be started."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ from search_spaces.errors import ConfigurationError
 from studies.recorded import RecordedStudy, create_study, open_study
 from studies.records import StudyPlan, StudyRecord, TrialCounts, TrialError, TrialRecord
 from studies.storage import shown_url
+from tuner.launchers.cores import available_cores
 from tuner.launchers.local import LocalLauncher, WorkerExit
 from tuner.searching.ask_tell import STORAGE_ERRORS, Ending, WorkerEnd, repeated_error
 from tuner.searching.objective import Objective, Task
 from tuner.searching.planning import is_importable, objective_of, plan_of, task_name
-from tuner.searching.strategy import check_strategy, n_grid_points
+from tuner.searching.strategy import check_strategy, n_possible_trials
 from tuner.training.config import TrainingConfig
 from tuner.worker import Interruption, WorkerSettings, listening_for_signals, run_worker
 
@@ -209,8 +209,7 @@ def prepare_search(  # noqa: PLR0913 - as `search`
     recorded = create_study(study or f"{_plain(plan.task)}-{objective.searched_space.name}", plan, storage)
     if enqueued is not None:
         _enqueue(recorded, enqueued, n_trials=trials)
-    if sampler == "grid":
-        trials = min(trials, n_grid_points(objective.space))
+    trials = n_possible_trials(trials, sampler=sampler, space=objective.space)
     recorded.want_trials(trials)
     return PreparedSearch(
         recorded=recorded, objective=objective, n_trials=trials, device=device, data_dir=_path(data_dir)
@@ -315,6 +314,7 @@ def prepare_resume(
         raise ConfigurationError(f"No total was recorded for {study!r}; say --trials N.")
     check_limits(trials=total)
     objective = objective_of(recorded.plan, device=device, data_dir=_path(data_dir), announce=announce)
+    total = n_possible_trials(total, sampler=recorded.plan.sampler, space=objective.space)
     if trials is not None:
         recorded.want_trials(total)
     return PreparedSearch(
@@ -354,7 +354,7 @@ def _default_workers(device: str) -> int:
 
     if resolve_device(device).type != "cpu":
         return 1
-    return min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS)
+    return min(available_cores(), MAX_DEFAULT_WORKERS)
 
 
 def check_limits(**limits: float | None) -> None:
@@ -380,5 +380,14 @@ def _path(folder: str | Path | None) -> Path | None:
 
 
 def _plain(name: str) -> str:
-    """A task's name as part of a study's: ``npz:data/mine.npz`` is ``mine``, ``module:function`` is ``function``."""
-    return Path(name.rsplit(":", maxsplit=1)[-1]).stem
+    """A task's name as part of a study's: ``npz:data/mine.npz`` is ``mine``, ``module:function`` is ``function``.
+
+    Raises:
+        ConfigurationError: for a function that has no name.
+    """
+    stem = Path(name.rsplit(":", maxsplit=1)[-1]).stem
+    if "lambda>" in stem or stem.startswith("<"):
+        raise ConfigurationError(
+            f"A study must have a name, but {name} has none to give it; say --study NAME."
+        )
+    return stem

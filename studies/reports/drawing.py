@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from studies.importance import LeverImportance
+from studies.reports.axes import ACCURACIES, Axis, axis_of
 from studies.reports.figures import History, LearningCurve, Place, Slice
 
 BEST, OTHER, FAINT, GOOD = "#e8590c", "#4c8dcb", "#8d99a6", "#e8590c"
@@ -19,6 +20,11 @@ MAX_LEVERS = 12
 
 MAX_TICKS = 10
 """Of an integer lever: each of its few settings gets a tick, and none lies between."""
+
+
+DECADES_OF_FEW_TICKS = 2.5
+DECADES_OF_LINEAR_TICKS = 0.7
+"""A logarithmic axis shorter than this holds too few of 1, 2, 5: plotly's own ticks are better there."""
 
 
 def _styled(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:
@@ -38,31 +44,49 @@ def _styled(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figur
     return figure
 
 
+def _scaled(figure: go.Figure, axis: Axis) -> None:
+    """Give the values their axis; shares of errors read as percentages."""
+    figure.update_yaxes(title_text=axis.title, type="log" if axis.is_log else "linear")
+    if axis.is_log:
+        figure.update_yaxes(tickformat=".2~%" if axis.is_error else ".2~g")
+    if axis.decades > DECADES_OF_FEW_TICKS:
+        figure.update_yaxes(dtick=1)  # 1, 10, 100
+    elif axis.decades > DECADES_OF_LINEAR_TICKS:
+        figure.update_yaxes(dtick="D2")  # 1, 2, 5, 10
+
+
+def _read(metric: str) -> str:
+    """A value as the pointer shows it: what was measured, not where it is drawn."""
+    return "%{customdata:.2%}" if metric in ACCURACIES else "%{customdata:.4g}"
+
+
 def draw_history(data: History, metric: str) -> go.Figure:
     """Every trial's value, and a step line of the best so far."""
     figure = go.Figure()
+    axis = axis_of([metric], data.trials["value"])
     for kind, color in KIND_COLORS.items():
         rows = data.trials[data.trials["kind"] == kind]
         if len(rows):
             marker = {"color": color, "size": 7, "opacity": 0.45 if kind == "pruned" else 0.85}
             figure.add_scatter(
                 x=rows["number"],
-                y=rows["value"],
+                y=axis.positions(rows["value"]),
+                customdata=rows["value"],
                 mode="markers",
                 name=kind,
                 marker=marker,
-                hovertemplate="trial %{x}: %{y:.4g}<extra>" + kind + "</extra>",
+                hovertemplate=f"trial %{{x}}: {_read(metric)}<extra>{kind}</extra>",
             )
     figure.add_scatter(
         x=data.best_so_far["number"],
-        y=data.best_so_far["value"],
+        y=axis.positions(data.best_so_far["value"]),
         mode="lines",
         name="best so far",
         line={"color": BEST, "width": 2, "shape": "hv"},
         hoverinfo="skip",
     )
     figure.update_xaxes(title_text="trial", showgrid=False)
-    figure.update_yaxes(title_text=metric.replace("_", " "))
+    _scaled(figure, axis)
     return _styled(figure, height=320, legend=True)
 
 
@@ -97,9 +121,11 @@ def draw_importances(rows: Sequence[LeverImportance]) -> go.Figure:
     return _styled(figure, height=90 + 26 * n_rows)
 
 
-def draw_curves(curves: Sequence[LearningCurve], quantities: Sequence[str], *, log: bool) -> go.Figure:
+def draw_curves(curves: Sequence[LearningCurve], quantities: Sequence[str]) -> go.Figure:
     """Learning curves of ``quantities``: solid for validation, dotted for train (not for pruned trials)."""
     figure = go.Figure()
+    read = [value for curve in curves for name in quantities for value in curve.frame.get(name, ())]
+    axis = axis_of(quantities, read)
     for curve in curves:
         for quantity in quantities:
             is_train = quantity.startswith("train")
@@ -107,7 +133,8 @@ def draw_curves(curves: Sequence[LearningCurve], quantities: Sequence[str], *, l
                 continue
             figure.add_scatter(
                 x=curve.frame["epoch"],
-                y=curve.frame[quantity],
+                y=axis.positions(curve.frame[quantity]),
+                customdata=curve.frame[quantity],
                 mode="lines",
                 name=f"trial {curve.number} ({curve.role})",
                 line={
@@ -116,29 +143,27 @@ def draw_curves(curves: Sequence[LearningCurve], quantities: Sequence[str], *, l
                     "dash": "dot" if is_train else "solid",
                 },
                 opacity={"best": 1.0, "other": 0.75, "pruned": 0.35}[curve.role],
-                hovertemplate=f"trial {curve.number}, epoch %{{x}}: %{{y:.4g}}<extra>{quantity}</extra>",
+                hovertemplate=f"trial {curve.number}, epoch %{{x}}: {_read(quantity)}<extra>{quantity}</extra>",
             )
     figure.update_xaxes(title_text="epoch", showgrid=False)
-    figure.update_yaxes(title_text=_kind_of_quantity(quantities), type="log" if log else "linear")
+    _scaled(figure, axis)
     return _styled(figure, height=320)
-
-
-def _kind_of_quantity(quantities: Sequence[str]) -> str:
-    return quantities[0].replace("_", " ") if len(quantities) == 1 else quantities[0].split("_")[-1]
 
 
 def draw_slice(data: Slice, metric: str) -> go.Figure:
     """Value against one lever; the best tenth stands out."""
     figure = go.Figure()
+    axis = axis_of([metric], data.trials["value"])
+    value = _read(metric).replace("customdata", "customdata[1]")
     for is_top, color, opacity in ((False, OTHER, 0.55), (True, BEST, 0.95)):
         rows = data.trials[data.trials["is_top"] == is_top]
         figure.add_scatter(
             x=rows["setting"].astype(str) if data.scale == "category" else rows["setting"],
-            y=rows["value"],
+            y=axis.positions(rows["value"]),
             mode="markers",
             marker={"color": color, "size": 7, "opacity": opacity},
-            customdata=rows["number"],
-            hovertemplate="trial %{customdata}: %{x}, %{y:.4g}<extra></extra>",
+            customdata=rows[["number", "value"]],
+            hovertemplate=f"trial %{{customdata[0]}}: %{{x}}, {value}<extra></extra>",
         )
     figure.update_xaxes(title_text=data.lever, showgrid=False, type=data.scale)
     if data.scale == "category":
@@ -148,7 +173,8 @@ def draw_slice(data: Slice, metric: str) -> go.Figure:
         figure.update_xaxes(dtick=1)
     if data.scale == "log":
         figure.update_xaxes(dtick=1, exponentformat="power")
-    figure.update_yaxes(title_text=metric.replace("_", " "), nticks=5)
+    figure.update_yaxes(nticks=5)
+    _scaled(figure, axis)
     return _styled(figure, height=240)
 
 

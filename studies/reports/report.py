@@ -19,6 +19,7 @@ from studies.encoding import jsonable
 from studies.importance import Importances
 from studies.records import StudyRecord
 from studies.reports import drawing, figures, wording
+from studies.reports.axes import ACCURACIES
 
 MAX_ROWS = 200
 """Trials in the table: more make a slow page and are no reading."""
@@ -126,28 +127,32 @@ def _history(record: StudyRecord) -> Drawing | None:
     if data.trials.empty:
         return None
     caption = "Each dot is a trial, in the order of their start; the line is the best complete one so far."
+    caption += _said_of_axis(record.metric)
     return _drawing(drawing.draw_history(data, record.metric), "history", caption)
 
 
 def _curves(record: StudyRecord) -> list[Drawing]:
     curves = figures.learning_curves(record)
     read = {name for curve in curves for name in curve.frame.columns}
-    panels: list[tuple[tuple[str, ...], bool]] = [
-        (("train_loss", "validation_loss"), True),
-        (("train_accuracy", "validation_accuracy"), False),
+    panels: list[tuple[str, ...]] = [
+        ("train_loss", "validation_loss"),
+        ("train_accuracy", "validation_accuracy"),
     ]
-    if not read & {name for names, _ in panels for name in names}:
-        panels = [((record.metric,), False)]
+    if not read & {name for names in panels for name in names}:
+        panels = [(record.metric,)]
     drawn = []
-    for names, log in panels:
+    for names in panels:
         present = [name for name in names if name in read]
         if present:
             both = " Solid: validation; dotted: train." if len(present) == 2 else ""
             caption = f"Orange: the best trial; blue: the next best; gray: pruned or diverged.{both}"
-            drawn.append(
-                _drawing(drawing.draw_curves(curves, present, log=log), f"curves-{present[0]}", caption)
-            )
+            caption += _said_of_axis(present[0])
+            drawn.append(_drawing(drawing.draw_curves(curves, present), f"curves-{present[0]}", caption))
     return drawn
+
+
+def _said_of_axis(quantity: str) -> str:
+    return " Drawn as the share of errors: lower is better." if quantity in ACCURACIES else ""
 
 
 def _places(record: StudyRecord, ranked: Sequence[str]) -> Drawing | None:

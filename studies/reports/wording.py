@@ -8,10 +8,10 @@ from search_spaces.edits import Edit, EditKind
 from studies.diagnosis import Evidence, Finding, Remedy
 from studies.encoding import jsonable
 from studies.records import StudyRecord, TrialRecord
+from studies.reports.axes import ACCURACIES
 from studies.reports.figures import outcome_counts
 
 ABSENT = "\N{EN DASH}"
-UNIT_METRICS = frozenset({"validation_accuracy", "train_accuracy"})
 
 
 def number(value: float | None) -> str:
@@ -23,7 +23,7 @@ def number(value: float | None) -> str:
 
 def metric_value(value: float | None, metric: str) -> str:
     """An accuracy as a percentage, anything else with four digits."""
-    if value is not None and metric in UNIT_METRICS and math.isfinite(value):
+    if value is not None and metric in ACCURACIES and math.isfinite(value):
         return f"{100.0 * value:.2f} %"
     return number(value)
 

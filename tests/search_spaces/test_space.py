@@ -1,10 +1,11 @@
 import json
+import math
 import pickle
 from dataclasses import replace
 
 import optuna
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
@@ -91,27 +92,35 @@ def test_tpe_searches_every_preset(name: str) -> None:
     ]
 
 
-def test_grid_sampler_visits_every_point() -> None:
-    """Optuna's grid sampler takes our grid, conditions and all, and stops when it is used up."""
+def test_a_grid_has_each_distinct_config_once() -> None:
+    """A lever whose condition does not hold multiplies nothing: 2 points of momentum, with sgd alone."""
     space = space_of("optimizer", "momentum", "dropout", conditions={"one_minus_momentum": SGD_ONLY})
-    grid = space.grid(2)
-    assert {name: len(points) for name, points in grid.items()} == {
-        "optimizer": 4,
-        "one_minus_momentum": 2,
-        "dropout": 2,
-    }
-    study = optuna.create_study(sampler=optuna.samplers.GridSampler(grid, seed=0))
-    seen = []
-    study.optimize(lambda trial: len(seen.append(space.suggest(trial)) or seen), n_trials=100)  # type: ignore[func-returns-value]
-    assert len(seen) == 16
-    assert {(config["optimizer"], config.get("momentum"), config["dropout"]) for config in seen} == {
+    configs = [space.config(point) for point in space.grid(2)]
+    assert [(config["optimizer"], config.get("momentum"), config["dropout"]) for config in configs] == [
         (optimizer, momentum, dropout)
         for optimizer in ("sgd", "adam", "adamw", "rmsprop")
         for momentum in ((0.99, 0.0) if optimizer == "sgd" else (None,))
         for dropout in (0.0, 0.6)
-    }
-    with pytest.raises(ConfigurationError, match=r"at least 2 points per lever, but got resolution=1"):
-        space.grid(1)
+    ]
+    assert space.n_grid_points(2) == 10
+    for asked in (space.grid, space.n_grid_points):
+        with pytest.raises(ConfigurationError, match=r"at least 2 points per lever, but got resolution=1"):
+            asked(1)
+
+
+@settings(deadline=None)
+@given(spaces())
+def test_grid_points_are_counted_without_being_made(space: Space) -> None:
+    """As many as there are, and each another config."""
+    assume(math.prod(len(lever.grid(2)) for lever in space) <= 2000)
+    configs = [tuple(space.config(point).items()) for point in space.grid(2)]
+    assert space.n_grid_points(2) == len(configs)
+    assert all(one not in configs[:index] for index, one in enumerate(configs[:50]))
+
+
+def test_millions_of_points_are_counted_at_once() -> None:
+    """The preset `mlp` has more than anyone could hold."""
+    assert MLP.n_grid_points(5) > 1_000_000
 
 
 def test_a_space_is_an_ordered_set_of_levers() -> None:

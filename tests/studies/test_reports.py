@@ -11,7 +11,7 @@ from search_spaces.edits import Edit, EditKind
 from studies.diagnosis import Evidence, diagnose_record
 from studies.importance import importances_of
 from studies.records import NAN, Outcome, StudyRecord, TrialRecord
-from studies.reports import drawing, figures, wording, write_report
+from studies.reports import axes, drawing, figures, wording, write_report
 from studies.reports import report as reports
 from tests import cases
 
@@ -293,6 +293,63 @@ def test_a_report_replaces_the_former_one_whole_or_not_at_all(
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
 
 
+# --- Axes
+
+
+def test_an_accuracy_is_drawn_as_its_share_of_errors() -> None:
+    """One failure among good trials leaves them most of the axis; perfect ones have a place on it."""
+    values = [0.1, 0.97, 0.98, 0.985, 1.0]
+    axis = axes.axis_of(["validation_accuracy"], values)
+    assert axis.is_log
+    positions = axis.positions([*values, NAN])
+    np.testing.assert_allclose(positions[:4], [0.9, 0.03, 0.02, 0.015])
+    assert 0.0 < positions[4] < positions[3]
+    assert np.isnan(positions[5])
+    heights = np.log10(positions[:5])
+    assert (heights[1] - heights[3]) / (heights[0] - heights[3]) > 0.15  # 0.017 where accuracies are drawn
+    assert axis.decades == pytest.approx(heights[0] - heights[4])
+    assert axes.axis_of(["train_accuracy"], [1.0, 1.0]).positions([1.0])[0] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("quantities", "values", "title", "is_log"),
+    [
+        (["validation_loss"], [0.1, 190.0], "validation loss", True),
+        (["train_loss", "validation_loss"], [0.1, 2.3], "loss", True),
+        (["train_accuracy", "validation_accuracy"], [0.1, 0.9], "1 - accuracy", True),
+        (["validation_loss"], [0.0, 0.1], "validation loss", False),
+        (["validation_accuracy"], [0.5, 97.0], "validation accuracy", False),
+        (["value"], [0.1, 0.9], "value", False),
+        (["validation_loss"], [], "validation loss", False),
+    ],
+)
+def test_axes_of_quantities(quantities: list[str], values: list[float], title: str, is_log: bool) -> None:
+    """Losses and shares of errors on a logarithm where that exists; what we do not know as it is."""
+    axis = axes.axis_of(quantities, values)
+    assert (axis.title, axis.is_log) == (title, is_log)
+    if not axis.is_error:
+        assert list(axis.positions(values)) == values
+
+
+def test_history_and_curves_of_accuracies_say_what_is_drawn(tmp_path: Path) -> None:
+    """The pointer shows the accuracy itself, and the captions say that lower is better."""
+    record = mixed_study()
+    dots = drawing.draw_history(figures.history(record), "validation_accuracy").data[0]
+    assert list(dots.customdata) == [trial.value for trial in record.complete_trials]
+    np.testing.assert_allclose(dots.y, [1.0 - value for value in dots.customdata])
+    assert "customdata:.2%" in dots.hovertemplate
+    assert page_of(record, tmp_path).count("lower is better") == 2
+
+
+@pytest.mark.parametrize(("lowest", "dtick"), [(0.2, None), (0.02, "D2"), (0.001, 1)])
+def test_ticks_are_few_enough_to_read(lowest: float, dtick: object) -> None:
+    """A short axis has plotly's own ticks, a longer one 1, 2, 5, and a very long one powers of ten."""
+    trials = [cases.searched(value, n, {"learning_rate": 0.1}) for n, value in enumerate((lowest, 0.9))]
+    figure = drawing.draw_history(figures.history(cases.study_of(*trials)), "validation_loss")
+    assert figure.layout.yaxis.type == "log"
+    assert figure.layout.yaxis.dtick == dtick
+
+
 # --- Drawing: that it draws
 
 
@@ -312,9 +369,7 @@ def test_drawings_hold_the_data_and_no_color_of_the_page() -> None:
 
 def test_pruned_curves_show_validation_only() -> None:
     """A pruned trial's train curve would only clutter."""
-    figure = drawing.draw_curves(
-        figures.learning_curves(mixed_study()), ["train_loss", "validation_loss"], log=True
-    )
+    figure = drawing.draw_curves(figures.learning_curves(mixed_study()), ["train_loss", "validation_loss"])
     pruned = [trace for trace in figure.data if "trial 2" in trace.name]
     assert [trace.line.dash for trace in pruned] == ["solid"]
 

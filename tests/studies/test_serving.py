@@ -88,7 +88,9 @@ def test_serving_announces_the_studys_page_and_ends_on_ctrl_c(
 
     monkeypatch.setattr("studies.serving._Server.serve_forever", interrupt)
     serve_dashboard("first", storage=told.url, host="127.0.0.1", port=0, announce=said.append)
-    assert f"/dashboard/studies/{told.study_id} " in said[0]
+    assert len(said) == 1
+    assert said[0].startswith("http://127.0.0.1:")
+    assert said[0].endswith(f"/dashboard/studies/{told.study_id}")
 
 
 def test_publishing_while_the_dashboard_serves(told: RecordedStudy, address: str) -> None:

@@ -1,15 +1,22 @@
 """Storage: URLs, SQLite made safe for many workers, and readers that write nothing."""
 
 import multiprocessing
+import os
 import pickle
+import re
+import shutil
 import sqlite3
+import sys
 from collections import Counter
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import optuna
 import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.schema import CreateTable
 
 from search_spaces.errors import ConfigurationError
 from studies import tables
@@ -24,6 +31,11 @@ def test_the_url_comes_from_the_argument_the_environment_or_the_default(
     monkeypatch.setenv("TUNER_STORAGE", "sqlite:///other.db")
     assert resolve_url() == "sqlite:///other.db"
     assert resolve_url("postgresql://u@h/d") == "postgresql+psycopg://u@h/d"
+    assert (
+        resolve_url("postgres://u:p@h:1/d?sslmode=require")
+        == "postgresql+psycopg://u:p@h:1/d?sslmode=require"
+    )
+    assert resolve_url("postgresql+psycopg2://u@h/d") == "postgresql+psycopg2://u@h/d"
 
 
 @pytest.mark.parametrize("text", ["runs/tuner.db", "C:\\runs\\tuner.db", "://nothing"])
@@ -31,6 +43,65 @@ def test_what_is_no_url_is_refused_in_one_sentence(text: str) -> None:
     """A path is the likely mistake; the message shows a URL."""
     with pytest.raises(ConfigurationError, match="must be a database URL"):
         resolve_url(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite+pysqlite:///:memory:",
+        "sqlite:///file::memory:?cache=shared&uri=true",
+        "sqlite:///file:x?mode=memory&uri=true",
+    ],
+)
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    """It would be gone with the process, and no worker could share it."""
+    with pytest.raises(
+        ConfigurationError, match=r"must outlive its process .* database in memory; name a file"
+    ):
+        open_storage(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "package"),
+    [
+        ("mysql+pymysql://u@h/d", "pymysql", "pymysql"),
+        ("mysql://u@h/d", "MySQLdb", "mysqlclient"),
+        ("oracle+oracledb://u@h/d", "oracledb", "oracledb"),
+        ("postgres://u@h/d", "psycopg", "'symptune[postgresql]'"),
+        ("postgresql+pg8000://u@h/d", "pg8000", "pg8000"),
+    ],
+)
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_missing_driver_names_its_own_package(
+    monkeypatch: pytest.MonkeyPatch, url: str, module: str, package: str, writable: bool
+) -> None:
+    """And not PostgreSQL's to a user of MySQL. None of them is there: Python is told so."""
+    monkeypatch.setattr(sys, "meta_path", [_Without(module), *sys.meta_path])
+    for name in [name for name in sys.modules if name.split(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    expected = f"needs the driver {module!r}, which is not installed: pip install {package}"
+    with pytest.raises(ConfigurationError, match=re.escape(expected) + "$"):
+        open_storage(url, writable=writable)
+
+
+class _Without(MetaPathFinder):
+    """An importer that knows one thing: this module is not installed."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def find_spec(self, fullname: str, _path: object, _target: object = None) -> None:
+        if fullname.partition(".")[0] == self._module:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+def test_a_storage_object_is_refused_in_one_sentence() -> None:
+    """Optuna takes one; we open our own, with the settings that many workers need."""
+    with pytest.raises(ConfigurationError, match="must be a database URL"):
+        resolve_url(optuna.storages.InMemoryStorage())  # type: ignore[arg-type]  # the mistake
 
 
 def test_passwords_are_never_shown() -> None:
@@ -102,6 +173,66 @@ def test_a_database_of_another_schema_is_refused(sqlite_url: str) -> None:
         connection.execute(sa.update(tables.schema).values(version=99))
     with pytest.raises(ConfigurationError, match="has schema 99"):
         open_storage(sqlite_url)
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder that may not be written. Root may write anywhere, and tests may run as root: only what we ask the
+    system is told so; that nothing is written all the same, the tests look at."""
+    folder = tmp_path / "a shared folder"
+    folder.mkdir()
+    may = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: may(path, mode) and (mode != os.W_OK or Path(path) != folder)
+    )
+    return folder
+
+
+def test_a_database_in_a_read_only_folder_is_read_and_not_written(read_only: Path, tmp_path: Path) -> None:
+    """SQLite's own reader must create a file beside a database with a write-ahead log, or fails."""
+    url = f"sqlite:///{tmp_path / 'made.db'}"
+    storage = open_storage(url)
+    optuna.create_study(storage=storage, study_name="theirs").enqueue_trial({"x": 1})
+    storage.engine.dispose()
+    shutil.copy(tmp_path / "made.db", read_only / "made.db")
+    before = (read_only / "made.db").read_bytes()
+    url = f"sqlite:///{read_only / 'made.db'}"
+    reader = open_storage(url, writable=False)
+    with reader.engine.connect() as connection:
+        assert connection.scalar(sa.select(tables.optuna_trials.c.state)) == "WAITING"
+        assert [file.name for file in read_only.iterdir()] == ["made.db"]
+    assert optuna.get_all_study_names(reader) == ["theirs"]
+    with pytest.raises(sa.exc.OperationalError, match="readonly"), reader.engine.begin() as connection:
+        connection.execute(sa.delete(tables.optuna_trials))
+    reader.engine.dispose()
+    with pytest.raises(
+        ConfigurationError, match=r"folder must be writable .* may only be read; copy it to a folder"
+    ):
+        open_storage(url)
+    assert (read_only / "made.db").read_bytes() == before
+
+
+def test_a_log_that_waits_beside_a_read_only_database_is_not_passed_over(
+    read_only: Path, tmp_path: Path
+) -> None:
+    """A worker was killed there: what it wrote last is in the log alone."""
+    storage = open_storage(f"sqlite:///{tmp_path / 'made.db'}")
+    optuna.create_study(storage=storage, study_name="in the log")
+    for suffix in ("", "-wal", "-shm"):  # as a kill leaves them: the last connection is still open
+        shutil.copy(tmp_path / f"made.db{suffix}", read_only / f"made.db{suffix}")
+    reader = open_storage(f"sqlite:///{read_only / 'made.db'}", writable=False)
+    assert optuna.get_all_study_names(reader) == ["in the log"]
+    reader.engine.dispose()
+    storage.engine.dispose()
+
+
+def test_columns_are_as_wide_as_what_is_kept_in_them() -> None:
+    """MySQL's FLOAT has 4 bytes (seconds since 1970 to two minutes), its TEXT and BLOB end at 64 KiB."""
+    for table in tables.leases.metadata.sorted_tables:
+        ddl = str(CreateTable(table).compile(dialect=mysql.dialect()))
+        assert not re.search(r"\b(FLOAT|TEXT|BLOB)\b", ddl), ddl
+        ddl = str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        assert not re.search(r"\b(FLOAT|REAL)\b|LONG", ddl), ddl
 
 
 def test_many_processes_start_on_an_empty_database(storage_url: str) -> None:

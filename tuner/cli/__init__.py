@@ -52,8 +52,19 @@ def main() -> None:
         sys.exit(TRAINING_FAILED)
     except OSError as error:  # a full disk, a folder that may not be written
         _fail(error, TRAINING_FAILED)
+    except Exception as error:
+        from studies.outages import storage_failure  # late: it loads optuna and sqlalchemy
+
+        reason = storage_failure(error)
+        if reason is None:
+            raise
+        _fail(
+            f"The study's database could not be read or written ({reason}); see that it has room and can be reached, "
+            f"and give the same command again: what it holds is kept.",
+            TRAINING_FAILED,
+        )
 
 
-def _fail(error: Exception, code: int) -> None:
+def _fail(error: Exception | str, code: int) -> None:
     typer.echo(f"error: {error}", err=True)
     sys.exit(code)

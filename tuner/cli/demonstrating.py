@@ -1,11 +1,12 @@
 """``tuner demo``: the main job in about a minute, on real data."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tuner.cli import options
+from tuner.cli.endings import exit_code, say_ending
 from tuner.cli.output import (
     next_commands,
     note,
@@ -18,6 +19,12 @@ from tuner.cli.output import (
     show_trials_line,
 )
 from tuner.cli.progress import showing_progress
+
+if TYPE_CHECKING:
+    from studies.diagnosis import Finding
+    from studies.importance import Importances
+    from studies.records import StudyRecord
+    from tuner.prepared_search import Search
 
 STUDY = "demo"
 N_TRIALS, N_EPOCHS = 24, 5
@@ -59,17 +66,24 @@ def demo(
     )
     with showing_progress(quiet=quiet) as show:
         found = prepared.run(workers=workers, timeout=None, grace=60.0, on_progress=show)
+    say_ending(found, n_wanted=prepared.n_trials)
     if found.interrupted_by is not None:
-        note(f"Interrupted. `tuner resume {found.study}` goes on.")
-        sys.exit(found.interrupted_by)
+        sys.exit(exit_code(found))
     record = found.record()
     importances, findings = importances_of(record), diagnose_record(record)
     if as_json:
         print_json(
             found.to_json() | {"importances": importances, "findings": [f.to_json() for f in findings]}
         )
-        return
-    say(f"\n[bold]Study[/bold]   {found.study}, in {found.seconds:.0f} s")
+    else:
+        _show(found, record, importances, findings)
+    sys.exit(exit_code(found))
+
+
+def _show(
+    found: "Search", record: "StudyRecord", importances: "Importances", findings: "list[Finding]"
+) -> None:
+    say(f"{found.study}, in {found.seconds:.0f} s", head="\nStudy   ")
     show_trials_line(record)
     show_best(record, record.best)
     show_importances(importances, limit=4)

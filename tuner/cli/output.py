@@ -1,5 +1,7 @@
 """What the commands print: data on stdout, everything else on stderr."""
 
+import io
+import json
 import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,40 +18,49 @@ _HANDLER = "tuner"
 
 
 def print_json(value: Any) -> None:
-    """``value`` as JSON on stdout."""
-    from studies.encoding import to_json
+    """``value`` as strict JSON on stdout, in letters that stdout's encoding has."""
+    from studies.encoding import jsonable
 
-    sys.stdout.write(to_json(value, indent=2) + "\n")
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"  # on Windows it may be cp1252
+    text = json.dumps(jsonable(value), indent=2, allow_nan=False, ensure_ascii=not is_utf8)
+    sys.stdout.write(text + "\n")
 
 
-def say(text: str = "") -> None:
-    """A line for a person, on stdout; markup of rich is allowed."""
-    _console().print(text, highlight=False, soft_wrap=True)
+def say(text: str = "", *, head: str = "", style: str = "bold") -> None:
+    """A line for a person, on stdout: ``head`` in ``style``, then ``text``, neither of which is read as markup.
+
+    What a user named may hold brackets, which rich would take for markup.
+    """
+    from rich.text import Text
+
+    _console().print(Text.assemble((head, style), text), soft_wrap=True)
 
 
 def note(text: str, *, quiet: bool = False) -> None:
     """A line about what goes on, on stderr."""
+    from rich.text import Text
+
     if not quiet:
-        _console(stderr=True).print(text, highlight=False, soft_wrap=True, markup=False)
+        _console(stderr=True).print(Text(text), soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
     """A table on stdout. ``right`` names the columns of numbers."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        drawn.add_column(Text(column), justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(escape(str(cell)) for cell in row))
+        drawn.add_row(*(Text(str(cell)) for cell in row))
     _console().print(drawn)
 
 
 def next_commands(*commands: str) -> None:
     """What a person may type next."""
-    say("\n[bold]Next[/bold]")
+    say(head="\nNext")
     for command in commands:
         say(f"  {command}")
 
@@ -82,53 +93,50 @@ def show_trials_line(record: "StudyRecord") -> None:
     counts = record.counts
     kinds = ("complete", "pruned", "diverged", "failed", "lost")
     said = ", ".join(f"{getattr(counts, kind)} {kind}" for kind in kinds if getattr(counts, kind))
-    say(f"[bold]Trials[/bold]  {said or 'none yet'}")
+    say(said or "none yet", head="Trials  ")
 
 
 def show_best(record: "StudyRecord", best: "TrialRecord | None") -> None:
     if best is None:
-        say("[bold]Best[/bold]    no trial completed")
+        say("no trial completed", head="Best    ")
         return
-    say(
-        f"[bold]Best[/bold]    {metric_value(best.value, record.metric)} {record.metric} in trial {best.number}"
-    )
+    say(f"{metric_value(best.value, record.metric)} {record.metric} in trial {best.number}", head="Best    ")
     say(f"        {config_text(best.searched or best.config)}")
 
 
-def show_importances(found: "Importances", *, limit: int | None = None) -> None:
+def show_importances(found: "Importances", *, limit: int | None = None, missing: Sequence[str] = ()) -> None:
     """Bars with intervals, the strongest first, of the first evaluator."""
-    say("\n[bold]Importance[/bold]  share of the variation each lever explains, with a 95% interval")
+    say("  share of the variation each lever explains, with a 95% interval", head="\nImportance")
     for evaluator, rows in list(found.evaluators.items())[:1]:
         for row in rows[:limit]:
             bar = "█" * round(_BAR_CELLS * min(1.0, max(0.0, row.importance)))
             mark = "" if row.significant else "  not told from noise"
-            say(
-                f"  {row.lever:22} {row.importance:5.2f}  [{row.low:.2f}, {row.high:.2f}]  {bar}{mark}".replace(
-                    "[0", r"\[0"
-                ).replace("[1", r"\[1")
-            )
+            say(f"  {row.lever:22} {row.importance:5.2f}  [{row.low:.2f}, {row.high:.2f}]  {bar}{mark}")
         if not rows:
             say(f"  nothing to say by {evaluator}")
     say(f"  {found.verdict}")
+    _show_missing(missing)
 
 
 def show_findings(findings: Sequence["Finding"], *, missing: Sequence[str] = ()) -> None:
-    from rich.markup import escape
-
     if not findings:
-        say("\n[bold]Findings[/bold]  nothing wrong was found")
+        say("  nothing wrong was found", head="\nFindings")
     for finding in findings:
         where = "study" if finding.trial is None else f"trial {finding.trial}"
         color = {"blocker": "red", "warning": "yellow"}.get(finding.severity.value, "cyan")
-        say(f"\n[{color}]{finding.severity.value}[/{color}] [bold]{finding.symptom}[/bold] in {where}")
-        say(f"  {escape(finding.sentence)}")
+        say(f" {finding.symptom} in {where}", head=f"\n{finding.severity.value}", style=color)
+        say(f"  {finding.sentence}")
         for evidence in finding.evidence:
             value, threshold = number(evidence.value), number(evidence.threshold)
-            say(f"  seen  {evidence.quantity} = {value} (threshold {threshold}; {escape(evidence.source)})")
+            say(f"  seen  {evidence.quantity} = {value} (threshold {threshold}; {evidence.source})")
         for remedy in finding.remedies[:3]:
-            say(f"  try   {escape(remedy.sentence)}")
+            say(f"  try   {remedy.sentence}")
+    _show_missing(missing)
+
+
+def _show_missing(missing: Sequence[str]) -> None:
     for sentence in missing:
-        say(f"\n[dim]not judged: {escape(sentence)}[/dim]")
+        say(head=f"\nnot judged: {sentence}", style="dim")
 
 
 def set_up_logging(*, quiet: bool, log_file: Path | None) -> None:
@@ -143,15 +151,15 @@ def set_up_logging(*, quiet: bool, log_file: Path | None) -> None:
     for handler in [handler for handler in root.handlers if handler.name == _HANDLER]:
         root.removeHandler(handler)  # a second command in one process
         handler.close()
-    if not quiet:
-        stderr = logging.StreamHandler()
-        stderr.name = _HANDLER
-        stderr.setLevel(logging.WARNING)
-        stderr.setFormatter(_OneLine("%(message)s"))
-        root.addHandler(stderr)
+    # Without any handler Python prints warnings and their tracebacks on stderr by itself.
+    stderr = logging.NullHandler() if quiet else logging.StreamHandler()
+    stderr.name = _HANDLER
+    stderr.setLevel(logging.WARNING)
+    stderr.setFormatter(_OneLine("%(message)s"))
+    root.addHandler(stderr)
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log_file)
+        file = logging.FileHandler(log_file, encoding="utf-8")
         file.name = _HANDLER
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.addHandler(file)
@@ -169,4 +177,7 @@ class _OneLine(logging.Formatter):
 def _console(*, stderr: bool = False) -> Any:
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # a bar or a name that Windows' cp1252 lacks ends no command
+    return Console(stderr=stderr, highlight=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuner.cli import options
+from tuner.cli.endings import exit_code, say_ending
 from tuner.cli.output import (
     next_commands,
     note,
@@ -22,7 +23,6 @@ from tuner.cli.progress import showing_progress
 if TYPE_CHECKING:
     from tuner.prepared_search import PreparedSearch, Search
 
-NO_TRIAL_COMPLETED, TRAINING_FAILED = 3, 1
 _GRACE_SECONDS = 60.0
 
 
@@ -144,6 +144,7 @@ def worker(
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     grace: options.Grace = _GRACE_SECONDS,
+    as_json: options.Json = False,
     quiet: options.Quiet = False,
     log_file: options.LogFile = None,
 ) -> None:
@@ -157,7 +158,9 @@ def worker(
     )
     with showing_progress(quiet=quiet) as show:
         found = prepared.run(workers=1, timeout=timeout, grace=grace, on_progress=show)
-    sys.exit(_exit_code(found))
+    if as_json:
+        print_json(found.to_json())
+    sys.exit(exit_code(found))
 
 
 def _run(
@@ -171,21 +174,21 @@ def _run(
 ) -> None:
     with showing_progress(quiet=quiet) as show:
         found = prepared.run(workers=workers, timeout=timeout, grace=grace, on_progress=show)
+    say_ending(found, n_wanted=prepared.n_trials)
     if as_json:
         print_json(found.to_json())
     else:
         _show(found, n_wanted=prepared.n_trials)
-    sys.exit(_exit_code(found))
+    sys.exit(exit_code(found))
 
 
 def _show(found: "Search", *, n_wanted: int) -> None:
     from studies.diagnosis import diagnose_record
 
     record = found.record()
-    say(f"\n[bold]Study[/bold]   {found.study}")
+    say(found.study, head="\nStudy   ")
     show_trials_line(record)
     show_best(record, record.best)
-    _say_ending(found, n_wanted=n_wanted)
     findings = diagnose_record(record)
     if record.trials:
         show_findings(findings[:3])
@@ -195,31 +198,6 @@ def _show(found: "Search", *, n_wanted: int) -> None:
         next_commands(
             f"tuner report {found.study}", f"tuner diagnose {found.study}", f"tuner dashboard {found.study}"
         )
-
-
-def _say_ending(found: "Search", *, n_wanted: int) -> None:
-    from tuner.searching.ask_tell import Ending
-
-    done = found.n_trials.counted
-    if found.ending is Ending.INTERRUPTED:
-        note(
-            f"Interrupted after {done} of {n_wanted} trials. Nothing is lost: `tuner resume {found.study}` goes on."
-        )
-    elif found.ending is Ending.OUT_OF_TIME:
-        note(f"Time is up after {done} of {n_wanted} trials. `tuner resume {found.study}` goes on.")
-    elif found.ending is Ending.HALTED and found.error is not None:
-        where = f" at {found.error.where}" if found.error.where else ""
-        note(f"error: the search ended early: {found.error.type}{where}: {found.error.message}")
-
-
-def _exit_code(found: "Search") -> int:
-    from tuner.searching.ask_tell import Ending
-
-    if found.interrupted_by is not None:
-        return found.interrupted_by
-    if found.ending is Ending.HALTED:
-        return TRAINING_FAILED
-    return 0 if found.best is not None else NO_TRIAL_COMPLETED
 
 
 def _show_plan(plan: Any, *, trials: int, as_json: bool) -> None:

@@ -17,6 +17,8 @@ from tuner.cli.output import (
     table,
 )
 
+_NOT_OURS = "(not made by symptune)"
+
 
 def add_to(app: typer.Typer) -> None:
     app.command("list")(list_)
@@ -29,33 +31,54 @@ def list_(storage: options.Storage = None, as_json: options.Json = False) -> Non
     from studies.recorded import list_studies
 
     records = [recorded.record(telemetry=False) for recorded in list_studies(storage)]
+    others = _with_several_objectives(storage)
     if as_json:
-        print_json(
-            [
-                {
-                    "study": record.name,
-                    "n_trials": record.counts,
-                    "best": None if record.best is None else record.best.value,
-                    "metric": record.metric,
-                    "task": None if record.plan is None else record.plan.task,
-                }
-                for record in records
-            ]
-        )
+        listed = [
+            {
+                "study": record.name,
+                "n_trials": record.counts,
+                "best": None if record.best is None else record.best.value,
+                "metric": record.metric,
+                "task": None if record.plan is None else record.plan.task,
+                "n_objectives": 1,
+            }
+            for record in records
+        ]
+        listed += [
+            {
+                "study": name,
+                "n_trials": None,
+                "best": None,
+                "metric": None,
+                "task": None,
+                "n_objectives": n_objectives,
+            }
+            for name, n_objectives in others.items()
+        ]
+        print_json(listed)
         return
     rows = [
         (
             record.name,
-            record.plan.task if record.plan else "(not made by symptune)",
-            record.counts.counted,
+            record.plan.task if record.plan else _NOT_OURS,
+            str(record.counts.counted),
             metric_value(record.best.value if record.best else None, record.metric),
             record.metric,
         )
         for record in records
     ]
-    table(("study", "task", "trials", "best", "metric"), rows, right=("trials", "best"))
+    rows += [(name, _NOT_OURS, "-", "-", f"{n} objectives") for name, n in others.items()]
+    table(("study", "task", "trials", "best", "metric"), sorted(rows), right=("trials", "best"))
     if records:
         next_commands(f"tuner show {records[0].name}", f"tuner report {records[0].name}")
+
+
+def _with_several_objectives(storage: str | None) -> dict[str, int]:
+    """Their number of objectives by name. We tell nothing more of such studies, but do not hide them."""
+    from studies.storage import open_storage
+
+    found = open_storage(storage, writable=False).get_all_studies()  # without their trials
+    return {study.study_name: len(study.directions) for study in found if len(study.directions) > 1}
 
 
 def show(
@@ -85,11 +108,12 @@ def show(
         ]
         print_json({"study": record.name, "plan": record.plan, "n_trials": record.counts, "trials": trials})
         return
-    say(f"[bold]Study[/bold]   {record.name}")
+    say(record.name, head="Study   ")
     if record.plan is not None:
         plan = record.plan
         say(
-            f"[bold]Plan[/bold]    {plan.task}, {plan.epochs} epochs, {plan.sampler} + {plan.pruner}, seed {plan.seed}"
+            f"{plan.task}, {plan.epochs} epochs, {plan.sampler} + {plan.pruner}, seed {plan.seed}",
+            head="Plan    ",
         )
         fixed = f"  fixed: {config_text(plan.fixed)}" if plan.fixed else ""
         say(f"        to {plan.direction} {plan.metric}{fixed}")
@@ -127,6 +151,7 @@ def delete(
     study: options.StudyArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     storage: options.Storage = None,
+    as_json: options.Json = False,
 ) -> None:
     """Delete a study, its trials and its telemetry. Asks first; files under runs/ stay."""
     from studies.recorded import delete_study, open_study
@@ -134,7 +159,10 @@ def delete(
     recorded = open_study(study, storage)
     n_trials = len(recorded.study.get_trials(deepcopy=False))
     if not yes:
-        typer.confirm(f"Delete study {study!r} with {n_trials} trials for ever?", abort=True)
+        typer.confirm(f"Delete study {study!r} with {n_trials} trials for ever?", abort=True, err=True)
     delete_study(recorded)
+    if as_json:
+        print_json({"deleted": study, "n_trials": n_trials, "files": str(recorded.paths.folder)})
+        return
     say(f"Deleted {study} ({n_trials} trials). Files under {recorded.paths.folder} were left alone.")
     next_commands("tuner list")

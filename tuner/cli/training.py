@@ -92,6 +92,7 @@ def export(
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
+    as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Write a trial's config.yaml and weights.pt, as kept by the search or trained again with the same seed."""
@@ -111,7 +112,21 @@ def export(
         on_epoch=show,
         announce=lambda line: note(line, quiet=quiet),
     )
-    say(f"Wrote {exported.folder}/config.yaml and {exported.folder}/weights.pt")
+    if as_json:
+        print_json(
+            {
+                "study": study,
+                "trial": exported.trial,
+                "task": exported.task,
+                "config": str(exported.folder / "config.yaml"),
+                "weights": str(exported.folder / "weights.pt"),
+                "value": exported.value,
+                "recorded_value": exported.recorded_value,
+                "was_trained_again": exported.was_trained_again,
+            }
+        )
+        return
+    say(f"Wrote {exported.folder / 'config.yaml'} and {exported.folder / 'weights.pt'}")
     recorded, again = number(exported.recorded_value, 6), number(exported.value, 6)
     how = (
         f"trained again: {again}, recorded: {recorded}"
@@ -119,7 +134,7 @@ def export(
         else f"as recorded: {recorded}"
     )
     say(f"Trial {exported.trial}, {how}")
-    next_commands(f"tuner train --config {exported.folder}/config.yaml --task {exported.task}")
+    next_commands(f"tuner train --config {exported.folder / 'config.yaml'} --task {exported.task}")
 
 
 class _EpochLines:
@@ -139,9 +154,9 @@ class _EpochLines:
 
 
 def _show(trained: Any, *, save: Path | None, study: str | None) -> None:
-    say(f"\n[bold]{trained.outcome.value}[/bold]  {trained.outcome.sentence} {trained.outcome.hint}")
+    say(f"  {trained.outcome.sentence} {trained.outcome.hint}", head=f"\n{trained.outcome.value}")
     best = metric_value(trained.value, trained.metric)
-    say(f"[bold]Best[/bold]  {best} {trained.metric} in epoch {trained.best_epoch}")
+    say(f"{best} {trained.metric} in epoch {trained.best_epoch}", head="Best  ")
     last = trained.telemetry.epochs[-1]
     if last.layers:
         rows = [

@@ -25,7 +25,7 @@ def levers(
         if as_json:
             print_json(found.to_json())
             return
-        say(f"[bold]{found.name}[/bold]  {found.family.value}{', structural' if found.structural else ''}")
+        say(f"  {found.family.value}{', structural' if found.structural else ''}", head=found.name)
         say(f"  {found.reason}")
         say(f"  range    {found.range_text}")
         say(f"  default  {found.default}")

@@ -9,13 +9,13 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import TrialPruned, UpdateFinishedTrialError
-from optuna.storages import RDBStorage
 
 from search_spaces import Space, load_space
 from search_spaces.errors import ConfigurationError, unknown_name
-from studies import tables
+from studies.recorded import telemetry_of
 from studies.records import EpochReadings, Outcome
 from studies.telemetry import TelemetryTables
+from tuner.searching.strategy import FIRST_RUNG
 from tuner.training.config import TrainingConfig, direction_of
 from tuner.training.data import Dataset, load_dataset
 from tuner.training.datasets.splits import Splits, split_dataset
@@ -49,7 +49,8 @@ class Objective:
         epochs: of each training.
         metric: ``validation_accuracy``, ``validation_loss``, ``train_loss``, ``calibration_error`` or ``seconds``.
         direction: of the metric; None takes its natural one. The study's own direction must agree.
-
+        defaults: config keys that rule where nothing is searched or fixed, in place of today's own, as a study has
+            recorded them.
         model: a function ``(config, input_shape, n_outputs) -> nn.Module``; None takes the config key ``model``.
         seed: of every training: weights, dropout, data order and split.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
@@ -69,19 +70,21 @@ class Objective:
         metric: str = "validation_accuracy",
         direction: str | None = None,
         fixed: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
         model: Callable[..., Any] | None = None,
         seed: int = 0,
         device: str = "auto",
         data_dir: Path | None = None,
         announce: Callable[[str], None] | None = None,
     ) -> None:
-        self.task = task
+        self.task = _checked_task(task)
         self.metric = metric
         self.direction = _checked_direction(direction, metric)
         self.device = device
         self.model = model
-        self.searched_space = load_space(space) if not isinstance(space, Space) else space
-        self.base_config = TrainingConfig.from_mapping({"seed": seed, "epochs": epochs} | dict(fixed or {}))
+        self.searched_space = _space_of(space)
+        said = {"seed": seed, "epochs": epochs}
+        self.base_config = TrainingConfig.from_mapping({**(defaults or {}), **said, **(fixed or {})})
         self.fixed = {key: getattr(self.base_config, key) for key in fixed or {}}
         self.space = self.searched_space
         for key, value in self.fixed.items():
@@ -118,7 +121,7 @@ class Objective:
                 f"{self.metric} is to {self.direction}, but the study's direction is {studys}; "
                 f"create it with direction={self.direction!r}."
             )
-        trained = self.train(trial, telemetry=_telemetry_of(trial))
+        trained = self.train(trial, telemetry=telemetry_of(trial.study))
         trial.set_user_attr("outcome", trained.outcome.value)
         if trained.outcome in {Outcome.PRUNED, Outcome.DIVERGED} or trained.value is None:
             raise TrialPruned(trained.outcome.sentence)
@@ -166,14 +169,34 @@ class Objective:
         telemetry.save_epoch(trial_id, readings, run.last_steps)
 
     def _report(self, trial: optuna.Trial, run: TrainingRun, readings: EpochReadings) -> None:
-        """Tell Optuna the epoch's value, if it is finite, and end the run where the pruner says so."""
+        """Tell Optuna a trained epoch's value, if it is finite, and end the run where the pruner says so."""
         value = run.latest(self.metric)
-        if value is None:
+        # The untrained network is well calibrated and quick: as a best-so-far it would hide what follows.
+        if value is None or readings.epoch < FIRST_RUNG:
             return
         trial.report(value, readings.epoch)
         is_last = readings.epoch == run.config.epochs
-        if readings.epoch > 0 and not is_last and trial.should_prune():
+        if not is_last and trial.should_prune():
             run.stop(Outcome.PRUNED)
+
+
+def _space_of(space: object) -> Space:
+    if isinstance(space, Space):
+        return space
+    if isinstance(space, str | Path):
+        return load_space(space)
+    raise ConfigurationError(
+        f"A space must be a Space, a preset's name or a YAML file, but got a {type(space).__name__}."
+    )
+
+
+def _checked_task(task: Task) -> Task:
+    if isinstance(task, str) or callable(task):
+        return task
+    raise ConfigurationError(
+        f"A task must be a name, npz:FILE, module:function or a function that returns (x, y), "
+        f"but got a {type(task).__name__}."
+    )
 
 
 def _checked_direction(direction: str | None, metric: str) -> str:
@@ -181,12 +204,3 @@ def _checked_direction(direction: str | None, metric: str) -> str:
     if direction not in {None, *DIRECTIONS}:
         raise unknown_name("The direction", direction, DIRECTIONS)
     return direction or natural
-
-
-def _telemetry_of(trial: optuna.Trial) -> TelemetryTables | None:
-    storage = trial.storage
-    backend = getattr(storage, "_backend", storage)  # Optuna wraps databases in a cache
-    if not isinstance(backend, RDBStorage):
-        return None
-    tables.create_tables(backend.engine)
-    return TelemetryTables(backend, trial.study._study_id)  # noqa: SLF001

@@ -1,5 +1,6 @@
 """From what a user asks to a study's plan, and from a recorded plan back to the objective it describes."""
 
+import functools
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,12 +10,24 @@ from search_spaces import Space
 from search_spaces.errors import ConfigurationError
 from studies.records import StudyPlan
 from tuner.searching.objective import Objective, Task
-from tuner.searching.strategy import check_strategy
+from tuner.searching.strategy import check_grid, check_strategy
+from tuner.training.config import TrainingConfig
+
+_NOT_IMPORTABLE = (
+    "a function of a script, a notebook or another function, or an object that is called like one"
+)
 
 
 def plan_of(objective: Objective, *, sampler: str, pruner: str) -> StudyPlan:
-    """The plan under which ``objective`` is searched. Loads the data, to record its hash and its splits."""
+    """The plan under which ``objective`` is searched. Loads the data, to record its hash and its splits.
+
+    Raises:
+        ConfigurationError: for an unknown sampler or pruner, and for a space too large for a grid.
+        DataError: when the data cannot be had or used.
+    """
     check_strategy(sampler, pruner)
+    if sampler == "grid":
+        check_grid(objective.space)
     config = objective.base_config
     return StudyPlan(
         task=objective.dataset.name if objective.task == "auto" else task_name(objective.task),
@@ -41,18 +54,27 @@ def objective_of(
     data_dir: Path | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Objective:
-    """The objective that a recorded plan describes.
+    """The objective that a recorded plan describes, on the defaults that were recorded with it.
+
+    A config key that is newer than the plan takes its default of today.
 
     Raises:
-        ConfigurationError: when its task or model was a function of a script or notebook, which nothing can import.
-        DataError: when the data is not what the study was begun with.
+        ConfigurationError: when its task or model was a function that nothing can import, when it was recorded by a
+            newer symptune, and when the data is not the one that the study was begun with.
+        DataError: when the data cannot be had or used.
     """
     for name in (plan.task, plan.model):
-        if name.startswith("__main__:"):
+        if not is_importable(name):
             raise ConfigurationError(
-                f"{name!r} is a function of a script or notebook, which another process cannot import; "
+                f"{name!r} is {_NOT_IMPORTABLE}, which another process cannot import; "
                 f"move it to a module, or go on in Python with workers=1."
             )
+    unknown = [key for key in plan.defaults if key not in TrainingConfig().to_mapping()]
+    if unknown:
+        raise ConfigurationError(
+            f"A study goes on with a symptune that knows its config keys, but this one does not know "
+            f"{', '.join(unknown)}; it was begun with symptune {plan.versions.get('symptune', 'unknown')}."
+        )
     model = {"model": plan.model} if Space.from_json(plan.space).find("model") is None else {}
     objective = Objective(
         Space.from_json(plan.space),
@@ -61,6 +83,7 @@ def objective_of(
         metric=plan.metric,
         direction=plan.direction,
         fixed=dict(plan.fixed) | model,
+        defaults=plan.defaults,
         seed=plan.seed,
         device=device,
         data_dir=data_dir,
@@ -71,7 +94,10 @@ def objective_of(
 
 
 def check_data(plan: StudyPlan, objective: Objective) -> None:
-    """Raise a ConfigurationError unless the data is the one that the study was begun with."""
+    """Raise a ConfigurationError unless the data is the one that the study was begun with.
+
+    The data itself may be sound; what is wrong is to go on with this study on it.
+    """
     found = objective.dataset.content_hash
     if found != plan.data_hash:
         raise ConfigurationError(
@@ -81,8 +107,16 @@ def check_data(plan: StudyPlan, objective: Objective) -> None:
 
 
 def task_name(task: Task | Callable[..., Any]) -> str:
-    """A task as text: its name, or ``module:function``."""
-    return task if isinstance(task, str) else f"{task.__module__}:{task.__qualname__}"
+    """A task as text: its name, or ``module:function``; with ``<...>`` around what nothing can import by its name."""
+    if isinstance(task, str):
+        return task
+    if isinstance(task, functools.partial):
+        module, _, name = task_name(task.func).rpartition(":")
+        return f"{module}:<partial of {name.strip('<>')}>"
+    if hasattr(task, "__qualname__"):
+        return f"{task.__module__}:{task.__qualname__}"
+    kind = type(task)
+    return f"{kind.__module__}:<{kind.__qualname__} object>"
 
 
 def is_importable(task: Task | Callable[..., Any]) -> bool:

@@ -1,61 +1,17 @@
 """The command line: what it prints where, its exit codes, and that a mistake is one sentence and writes nothing."""
 
-import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
 import yaml
 
 from studies.recorded import open_study
-from tuner.cli import app, main
-
-SEARCH = ("search", "--task", "digits", "--workers", "1", "--epochs", "2", "--set", "width=8", "--study", "s")
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command in this process: torch is loaded once for all tests."""
-
-    def run_command(*arguments: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["tuner", *arguments])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return Ran(code, captured.out, captured.err)
-
-    return run_command
-
-
-@pytest.fixture
-def searched(run: Run) -> Run:
-    """A study `s` of 4 trials."""
-    assert run(*SEARCH, "--trials", "4", "--quiet").code == 0
-    return run
+from tests.tuner.cli.conftest import SEARCH, Run
+from tuner.cli import app
 
 
 def test_search_prints_the_answer_on_stdout_and_progress_on_stderr(run: Run) -> None:
@@ -83,7 +39,8 @@ def test_resume_goes_on_and_the_same_command_again_does_nothing(searched: Run) -
     """The total is the study's."""
     counts = searched("resume", "s", "--trials", "6", "--workers", "1", "--json").json["n_trials"]
     assert counts["complete"] + counts["pruned"] == 6
-    assert searched("worker", "s", "--quiet").code == 0
+    assert searched("worker", "s", "--quiet").out == ""
+    assert searched("worker", "s", "--json", "--quiet").json["n_trials"] == counts
     assert len(open_study("s").study.trials) == 6
 
 
@@ -214,6 +171,13 @@ def test_export_writes_the_best_trial(searched: Run) -> None:
     assert ran.code == 0
     assert Path("runs/s/best/weights.pt").exists()
     assert "as recorded: " in ran.out
+    found = searched("export", "s", "-o", "mine", "--json").json
+    assert [Path(found[key]) for key in ("config", "weights")] == [
+        Path("mine/config.yaml"),
+        Path("mine/weights.pt"),
+    ]
+    assert found["value"] == found["recorded_value"]
+    assert found["was_trained_again"] is False
     assert searched("export", "s", "--trial", "77").code == 2
     assert searched("export", "s", "--best", "--trial", "1").code == 2
 
@@ -229,7 +193,8 @@ def test_list_show_and_delete(searched: Run) -> None:
     assert "2 more" in searched("show", "s", "--limit", "2").out
     assert searched("delete", "s").code == 1  # no terminal to answer yes
     assert open_study("s")
-    assert searched("delete", "s", "--yes").code == 0
+    deleted = searched("delete", "s", "--yes", "--json").json
+    assert deleted == {"deleted": "s", "n_trials": 4, "files": str(Path("runs/s"))}
     assert "holds no studies" in searched("show", "s").err
 
 
@@ -277,10 +242,14 @@ def test_levers_and_spaces_are_shown(run: Run) -> None:
 
 
 def test_quiet_prints_nothing_but_the_answer(run: Run) -> None:
-    """stderr stays empty."""
+    """stderr stays empty; of trials that fail it holds the one sentence on why the search ended, no traceback."""
     ran = run(*SEARCH, "--trials", "2", "--quiet")
     assert ran.err == ""
     assert "Best" in ran.out
+    ran = run(*SEARCH, "--study", "t", "--model", "tests.tuner.user_code:always_raises", "--quiet", "--json")
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert ran.err.startswith("error: the search ended early: ValueError")
 
 
 def test_the_demo_runs_on_digits_where_there_is_no_mnist(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,13 +279,12 @@ def test_a_missing_subcommand_or_option_is_a_usage_error(run: Run) -> None:
     assert run("--version").out.startswith("tuner ")
 
 
-def test_every_command_but_those_that_ask_or_serve_has_json() -> None:
+def test_every_command_has_json() -> None:
     """Machines read everything that people do."""
-    without = {"worker", "export", "delete", "dashboard"}
     for command in app.registered_commands:
         assert command.callback is not None
         name = command.name or command.callback.__name__
-        assert ("as_json" in command.callback.__annotations__) == (name not in without), name
+        assert "as_json" in command.callback.__annotations__, name
 
 
 def test_help_loads_neither_torch_nor_optuna_nor_pandas() -> None:

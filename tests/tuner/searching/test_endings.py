@@ -13,7 +13,13 @@ from studies.records import Outcome
 from tests.tuner import user_code
 from tuner.searching.ask_tell import Ending
 
-FAST: dict[str, Any] = {"epochs": 2, "workers": 1, "pruner": "none", "sampler": "random", "fixed": {"width": 8}}
+FAST: dict[str, Any] = {
+    "epochs": 2,
+    "workers": 1,
+    "pruner": "none",
+    "sampler": "random",
+    "fixed": {"width": 8},
+}
 
 
 def found_by(task: Any = user_code.blob_arrays, **changes: Any) -> tuner.Search:

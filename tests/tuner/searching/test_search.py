@@ -1,17 +1,23 @@
 """Searching: the total is a total, resuming repeats nothing, every ending is told, and strategies work by name."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy as sa
+import torch
 from optuna.trial import TrialState
+from torch import nn
 
 import tuner
 from search_spaces import Condition, Space, preset
 from search_spaces.catalog import lever
 from search_spaces.errors import ConfigurationError, DataError
+from studies import tables
+from studies.encoding import to_json
 from studies.recorded import list_studies, open_study
 from studies.records import Outcome
 from tests.tuner import user_code
@@ -27,6 +33,17 @@ FAST: dict[str, Any] = {
     "sampler": "random",
     "fixed": {"width": 8},
 }
+
+
+def infinite_model(_config: Any, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+    """Diverges in its first step, and gives finite outputs before."""
+
+    class Infinite(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            outputs: torch.Tensor = super().forward(x.flatten(1))
+            return outputs * float("inf") if self.training else outputs
+
+    return Infinite(math.prod(input_shape), n_outputs)
 
 
 def found_by(space: Any = "quick", task: Any = user_code.blob_arrays, **changes: Any) -> tuner.Search:
@@ -75,7 +92,7 @@ def test_resume_takes_everything_from_the_plan() -> None:
     ("change", "said"),
     [
         ({"epochs": 3}, "epochs was 2 and is now 3"),
-        ({"space": "mlp"}, "space was"),
+        ({"space": "mlp"}, "space: .*width is new"),
         ({"seed": 1}, "seed was 0 and is now 1"),
         ({"task": user_code.other_blobs}, "data_hash was"),
         ({"fixed": {"width": 16}}, r"fixed was \{'width': 8\} and is now \{'width': 16\}"),
@@ -262,13 +279,41 @@ def test_an_interrupted_trial_is_trained_again_on_resume() -> None:
     assert {trial.state for trial in record.trials} == {"complete", "fail"}
 
 
-def test_values_are_the_best_epochs_and_intermediate_values_are_every_epochs() -> None:
-    """Epoch 0, the untrained network, included."""
+def test_values_are_the_best_epochs_and_intermediate_values_are_every_trained_epochs() -> None:
+    """Epoch 0, the untrained network, is in the telemetry alone."""
     trial = found_by(trials=1, epochs=4).record().trials[0]
-    assert list(trial.intermediate_values) == [0, 1, 2, 3, 4]
-    assert trial.value == max(value for epoch, value in trial.intermediate_values.items() if epoch > 0)
+    assert list(trial.intermediate_values) == [1, 2, 3, 4]
+    assert trial.value == max(trial.intermediate_values.values())
     assert trial.telemetry is not None
-    assert trial.telemetry.series("validation_accuracy").tolist() == list(trial.intermediate_values.values())
+    series = trial.telemetry.series("validation_accuracy").tolist()
+    assert series[1:] == list(trial.intermediate_values.values())
+    assert len(series) == 5
+
+
+def test_a_trial_that_diverges_at_once_is_not_told_with_the_untrained_networks_value() -> None:
+    """It has no finite value of its own: Optuna's samplers then take it for the worst."""
+    found_by(model=infinite_model, trials=1)
+    frozen = open_study("s").study.trials[0]
+    assert frozen.state is TrialState.PRUNED
+    assert frozen.value is None
+    assert frozen.intermediate_values == {}
+
+
+def test_a_study_goes_on_with_the_defaults_it_was_begun_with() -> None:
+    """Whatever today's are: the recorded ones make the configs of a resumed study."""
+    found_by(trials=1)
+    recorded = open_study("s", writable=True)
+    assert recorded.plan is not None
+    begun = dataclasses.replace(recorded.plan, defaults={**recorded.plan.defaults, "label_smoothing": 0.25})
+    with recorded.storage.engine.begin() as connection:
+        connection.execute(sa.update(tables.studies).values(plan=to_json(begun)))
+    resumed = tuner.resume("s", trials=2, workers=1).record().trials[1]
+    assert resumed.config["label_smoothing"] == 0.25
+    assert resumed.telemetry is not None
+    trained_alone = tuner.train(dict(resumed.config), user_code.blob_arrays)
+    assert trained_alone.telemetry.epochs[-1].train_loss == resumed.telemetry.epochs[-1].train_loss
+    with pytest.raises(ConfigurationError, match=r"the default of label_smoothing was 0.25 and is now 0.0"):
+        found_by(trials=3)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +333,7 @@ def test_another_metric_is_tuned_in_its_own_direction(metric: str, direction: st
     trial = record.trials[0]
     assert trial.value is not None
     assert trial.telemetry is not None
+    assert list(trial.intermediate_values) == [1, 2]  # the untrained network is quick and well calibrated
     if metric != "seconds":
         assert trial.value in trial.telemetry.series(metric)
 
