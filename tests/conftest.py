@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import optuna
 import pytest
 import sqlalchemy as sa
@@ -13,6 +14,11 @@ from tests.servers import running_postgresql
 
 # Before torch is imported: two threads of one process lose to one on a busy machine, by up to 20 times here.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A person's run explores; CI's repeats: a change must not be blamed for an example that nobody has seen before.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 _numbers = itertools.count()
 _STARTED_IN = Path.cwd()

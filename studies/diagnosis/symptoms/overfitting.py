@@ -77,7 +77,8 @@ def _rise(trial: TrialRecord) -> Evidence | None:
     if not len(validation) or not np.all(np.isfinite(validation)) or not float(validation.min()) > 0.0:
         return None
     best = int(np.argmin(validation))
-    relative = validation / validation[best] - 1.0
+    with np.errstate(over="ignore"):  # a minimum next to 0: the rise is infinite, and that is what it is
+        relative = validation / validation[best] - 1.0
     n_bad = trailing_run(relative > limits.GENERALIZATION_LOSS.value)
     is_noise = not _exceeds_noise(validation, best)
     if n_bad < limits.PERSISTENCE.value or is_noise or not train[-1] < train[best]:
