@@ -43,12 +43,16 @@ def minibatch_sizes(n_samples: int, size: int) -> list[int]:
 
 @dataclass(kw_only=True)
 class EpochPass:
-    """What one pass read. Lists have an entry an optimizer step, ``hits`` one a gathered block."""
+    """What one pass read. ``sizes`` has an entry an optimizer step; lists of tensors have one a gathered block.
+
+    A tensor for each step would be thousands of objects a pass, which Python's garbage collector walks again and again.
+    """
 
     sizes: list[int] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
+    """Each [n_steps of the block]."""
     norms: list[Tensor] = field(default_factory=list)
-    """Of each parameter's gradient before clipping, a step's in a row; empty when they are not read."""
+    """Each [n_steps of the block]: the global norm of the gradient before clipping. Empty when it is not read."""
     hits: list[Tensor] = field(default_factory=list)
     seconds: float = 0.0
     outcome: Outcome | None = None
@@ -62,7 +66,7 @@ class EpochPass:
         """The global norm of each optimizer step, float32 [n_steps] on the CPU; NaN when none was read."""
         if not self.norms:
             return torch.full((len(self.sizes),), torch.nan)
-        return torch.stack(self.norms).view(len(self.sizes), -1).square().sum(1).sqrt().cpu()
+        return torch.cat(self.norms).cpu()
 
 
 @dataclass(kw_only=True)
@@ -95,15 +99,15 @@ class EpochTrainer:
         done = EpochPass()
         probed = probed_steps(len(self.step_sizes)) if probe is not None else frozenset()
         n_gathered = min(max(GATHERED_SAMPLES // self.step_sizes[0], 1), GATHERED_STEPS)
-        n_polled = 0
+        n_polled = n_blocks_polled = 0
         for first in range(0, len(self.step_sizes), n_gathered):
             sizes = self.step_sizes[first : first + n_gathered]
             block = order[done.n_samples : done.n_samples + sum(sizes)]
             rates = learning_rates[first : first + n_gathered]
             self._train_block(block, sizes, rates, {step - first for step in probed}, probe, done)
             if len(done.sizes) - n_polled >= POLL_STEPS:
-                done.outcome = self._poll(done.losses[n_polled:])
-                n_polled = len(done.sizes)
+                done.outcome = self._poll(done.losses[n_blocks_polled:])
+                n_polled, n_blocks_polled = len(done.sizes), len(done.losses)
                 if done.outcome is not None:
                     break
         done.seconds = time.perf_counter() - started
@@ -122,13 +126,18 @@ class EpochTrainer:
         all_x = self.scaling(self.splits.train_x.index_select(0, block))
         all_y = self.splits.train_y.index_select(0, block)
         outputs: list[Tensor] = []
+        losses: list[Tensor] = []
+        norms: list[Tensor] = []
         for step, (x, y) in enumerate(
             zip(all_x.split_with_sizes(sizes), all_y.split_with_sizes(sizes), strict=True)
         ):
-            done.losses.append(self._backward(x, y, outputs))
+            losses.append(self._backward(x, y, outputs))
             active_probe = probe if step in probed else None
-            self._update(learning_rates[step], active_probe, done)
+            self._update(learning_rates[step], active_probe, norms)
         done.sizes.extend(sizes)
+        done.losses.append(torch.stack(losses))
+        if norms:
+            done.norms.append(torch.stack(norms).view(len(sizes), -1).square().sum(1).sqrt())
         if self._reads_hits:
             done.hits.append(torch.cat(outputs).argmax(1).eq(all_y).sum())
 
@@ -150,8 +159,11 @@ class EpochTrainer:
             total += loss.detach()
         return total
 
-    def _update(self, learning_rate: float, probe: UpdateProbe | None, done: EpochPass) -> None:
-        """One optimizer step from the gradients that are there, which are then gone."""
+    def _update(self, learning_rate: float, probe: UpdateProbe | None, all_norms: list[Tensor]) -> None:
+        """One optimizer step from the gradients that are there, which are then gone.
+
+        Their norms, one a parameter, are added to ``all_norms``.
+        """
         clip_norm = self.config.clip_norm
         if probe is not None:
             probe.before()
@@ -159,7 +171,7 @@ class EpochTrainer:
             gradients = [p.grad for p in self._parameters if p.grad is not None]
             norms = list(torch._foreach_norm(gradients))  # noqa: SLF001 - get_total_norm costs twice as much
             norms.extend([self._no_norm] * (len(self._parameters) - len(norms)))
-            done.norms.extend(norms)
+            all_norms.extend(norms)
             if clip_norm:
                 norm = torch.linalg.vector_norm(torch.stack(norms))
                 factor = (clip_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
@@ -171,6 +183,6 @@ class EpochTrainer:
             parameter.grad = None
 
     def _poll(self, losses: list[Tensor]) -> Outcome | None:
-        if self.config.stop_on_divergence and not bool(torch.stack(losses).isfinite().all()):
+        if self.config.stop_on_divergence and not bool(torch.cat(losses).isfinite().all()):
             return Outcome.DIVERGED
         return self.should_stop()

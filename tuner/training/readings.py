@@ -74,7 +74,7 @@ class EpochReader:
         is_clipped = norms > self.clip_norm if self.clip_norm else np.zeros(len(norms), dtype=np.bool_)
         return StepReadings(
             epoch=epoch,
-            train_loss=torch.stack(done.losses).float().cpu().numpy(),
+            train_loss=torch.cat(done.losses).float().cpu().numpy(),
             learning_rate=np.array(learning_rates[: len(done.sizes)], dtype=np.float32),
             gradient_norm=norms,
             clipped=is_clipped,
