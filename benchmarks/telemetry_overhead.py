@@ -1,9 +1,10 @@
 """Claim: telemetry costs at most 5% of an epoch at batch 128 and more, at most 10% at batch 32.
 
-Telemetry on and off take turns on the same data in one process, so that a busy machine slows both; the figure
-is the median over epochs of one, over the median of the other. Give it quiet cores:
+Telemetry on and off take turns on the same data in one process. The figure is the median over pairs of neighboring
+epochs of on / off, so that a machine that gets slower or faster meanwhile touches both; with the quartiles beside it.
+Give it quiet cores:
 
-    python benchmarks/telemetry_overhead.py --task mnist --epochs 7
+    python benchmarks/telemetry_overhead.py --task mnist --epochs 15
 """
 
 import argparse
@@ -40,7 +41,7 @@ def epoch_seconds(batch_size: int, n_epochs: int, splits: Splits) -> dict[bool, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", default="auto")
-    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -49,12 +50,13 @@ def main() -> None:
     for batch_size, limit in LIMITS.items():
         seconds = epoch_seconds(batch_size, arguments.epochs, splits)
         on, off = (statistics.median(seconds[is_on]) for is_on in (True, False))
-        rows.append(
-            {"batch_size": batch_size, "on": on, "off": off, "overhead": on / off - 1, "limit": limit}
-        )
+        ratios = [a / b - 1 for a, b in zip(seconds[True], seconds[False], strict=True)]
+        low, overhead, high = statistics.quantiles(ratios, n=4)
+        row = {"batch_size": batch_size, "on": on, "off": off, "overhead": overhead, "quartiles": [low, high]}
+        rows.append(row | {"limit": limit})
         print(
             f"batch {batch_size:4}  on {on:.3f} s  off {off:.3f} s  "
-            f"overhead {on / off - 1:+.1%}  (at most {limit:.0%})",
+            f"overhead {overhead:+.1%} (quartiles {low:+.1%} to {high:+.1%}; at most {limit:.0%})",
             file=sys.stderr,
         )
     result = {
