@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from torch import nn
 
 from search_spaces import Space
-from studies.diagnosis import Finding, diagnose_record
+from studies.diagnosis import Finding, diagnose_record, missing_evidence
 from studies.leases import GRACE_SECONDS, Leases, Refusal
 from studies.recorded import RecordedStudy, create_study
 from studies.records import (
@@ -61,6 +61,11 @@ class Training:
         """What is wrong with this training, judged by itself."""
         record = self._record()
         return diagnose_record(record, record.trials[0].number)
+
+    @property
+    def not_judged(self) -> list[str]:
+        """What could not be judged, and how to get it: without this, no findings would sound like a clean bill."""
+        return missing_evidence(self._record())
 
     def to_json(self) -> dict[str, Any]:
         """As `tuner train --json` prints it (DESIGN §3)."""

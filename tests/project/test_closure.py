@@ -171,5 +171,5 @@ def test_the_readmes_python_runs(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    assert "report: runs/digits-quick/report.html" in ran.stdout.replace("\\", "/")
-    assert (tmp_path / "runs/digits-quick/report.html").exists()
+    assert "report: runs/readme/report.html" in ran.stdout.replace("\\", "/")
+    assert (tmp_path / "runs/readme/report.html").exists()

@@ -6,10 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from search_spaces.errors import ConfigurationError
+from tuner.cli.output import remember_storage
 
 Storage = Annotated[
     str | None,
-    typer.Option(envvar="TUNER_STORAGE", help="Database URL.", show_default="sqlite:///runs/tuner.db"),
+    typer.Option(
+        envvar="TUNER_STORAGE",
+        help="Database URL.",
+        show_default="sqlite:///runs/tuner.db",
+        callback=remember_storage,
+    ),
 ]
 DataDir = Annotated[
     Path | None, typer.Option(envvar="TUNER_DATA", help="Where the data lies.", show_default="user cache")

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from studies.importance import Importances
     from studies.records import StudyRecord, TrialRecord
 
+_given_storage: str | None = None
 _BAR_CELLS = 24
 _HANDLER = "tuner"
 
@@ -59,10 +62,30 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Seque
 
 
 def next_commands(*commands: str) -> None:
-    """What a person may type next."""
+    """What a person may type next: about a study, with the storage that this command was given."""
     say(head="\nNext")
     for command in commands:
-        say(f"  {command}")
+        say(f"  {command}{_storage_option() if _is_about_a_study(command) else ''}")
+
+
+def _is_about_a_study(command: str) -> bool:
+    return command.split()[1] not in {"train", "search", "levers", "spaces"}
+
+
+def _storage_option() -> str:
+    """The ``--storage`` to repeat; empty where the next command finds it by itself."""
+    if _given_storage is None or _given_storage == os.environ.get("TUNER_STORAGE"):
+        return ""
+    from studies.storage import shown_url
+
+    return f" --storage {shlex.quote(shown_url(_given_storage))}"
+
+
+def remember_storage(storage: str | None) -> str | None:
+    """Keep this command's ``--storage`` for the next commands that it prints."""
+    global _given_storage  # noqa: PLW0603 - one process runs one command
+    _given_storage = storage
+    return storage
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -120,7 +143,8 @@ def show_importances(found: "Importances", *, limit: int | None = None, missing:
 
 def show_findings(findings: Sequence["Finding"], *, missing: Sequence[str] = ()) -> None:
     if not findings:
-        say("  nothing wrong was found", head="\nFindings")
+        limit = " in what could be judged" if missing else ""
+        say(f"  nothing wrong was found{limit}", head="\nFindings")
     for finding in findings:
         where = "study" if finding.trial is None else f"trial {finding.trial}"
         color = {"blocker": "red", "warning": "yellow"}.get(finding.severity.value, "cyan")

@@ -82,8 +82,10 @@ def search(
     The same command again does what is left; several machines may run it at once on one storage.
     """
     fixed = options.fixed_keys(settings, model)
+    _check_names(space, fixed, metric)
     enqueued = None if enqueue is None else options.read_config_file(enqueue)
     set_up_logging(quiet=quiet, log_file=log_file)
+    note("Loading torch and the data …", quiet=quiet)
     from tuner import prepared_search
 
     asked: dict[str, Any] = {
@@ -120,6 +122,7 @@ def resume(
 ) -> None:
     """Go on with a study: its task, space, sampler and pruner as recorded, without repeating a suggestion."""
     set_up_logging(quiet=quiet, log_file=log_file)
+    note("Loading torch and the data …", quiet=quiet)
     from tuner import prepared_search
 
     prepared_search.check_limits(workers=workers, timeout=timeout, grace=grace)
@@ -161,6 +164,16 @@ def worker(
     if as_json:
         print_json(found.to_json())
     sys.exit(exit_code(found))
+
+
+def _check_names(space: str, fixed: dict[str, Any], metric: str) -> None:
+    """Typing errors are told before torch is loaded, which takes seconds."""
+    from search_spaces import load_space
+    from tuner.training.config import TrainingConfig, direction_of
+
+    load_space(space)
+    TrainingConfig.from_mapping(fixed)
+    direction_of(metric)
 
 
 def _run(

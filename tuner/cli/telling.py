@@ -36,7 +36,7 @@ def diagnose(
     if as_json:
         print_json({"study": study, "findings": [finding.to_json() for finding in findings]})
         return
-    say(f"{study}, {len(record.trials)} trials", head="Study   ")
+    say(f"{study}, {len(record.trials)} {'trial' if len(record.trials) == 1 else 'trials'}", head="Study   ")
     show_findings(findings, missing=missing_evidence(record))
     next_commands(f"tuner report {study}", f"tuner importance {study}")
 

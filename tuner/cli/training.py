@@ -60,6 +60,7 @@ def train(
 
     resolved = TrainingConfig.from_mapping(values)  # before torch is loaded: a typing error is told at once
     set_up_logging(quiet=quiet, log_file=log_file)
+    note("Loading torch and the data …", quiet=quiet)
     from tuner.one_training import train as train_one
 
     show = _EpochLines(quiet=quiet)
@@ -168,7 +169,7 @@ def _show(trained: Any, *, save: Path | None, study: str | None) -> None:
             rows,
             right=("gradient norm", "update ratio", "dead units"),
         )
-    show_findings(trained.findings)
+    show_findings(trained.findings, missing=trained.not_judged)
     commands = ["tuner search --space quick"]
     if study is not None:
         commands.insert(0, f"tuner diagnose {study}")

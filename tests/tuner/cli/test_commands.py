@@ -77,7 +77,7 @@ def test_a_mistake_is_one_sentence_exits_with_2_and_writes_nothing(
     """Nothing on stdout, no traceback, no file."""
     ran = run(*arguments)
     assert ran.code == 2, ran
-    assert ran.err.startswith("error: ")
+    assert ran.err.removeprefix("Loading torch and the data …\n").startswith("error: ")
     assert said in ran.err
     assert "Traceback" not in ran.err
     assert ran.out == ""
@@ -88,7 +88,7 @@ def test_data_that_cannot_be_used_exits_with_5(run: Run) -> None:
     """It is the data's fault, and scripts can tell."""
     ran = run("search", "--task", "npz:missing.npz")
     assert ran.code == 5
-    assert ran.err.startswith("error: ")
+    assert ran.err.removeprefix("Loading torch and the data …\n").startswith("error: ")
     assert "missing.npz" in ran.err
 
 

@@ -151,3 +151,22 @@ def test_the_demo_ends_as_a_search_does(
         ran = run("demo", "--task", "digits", *arguments)
         assert ran.code == code
         assert said in ran.err
+
+
+def test_next_commands_name_the_storage_that_was_given(run: Run, sqlite_url: str) -> None:
+    """Pasted as they stand they look into the same database; by default there is nothing to repeat."""
+    theirs = optuna.create_study(storage=sqlite_url, study_name="theirs")
+    theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    assert (
+        f"tuner report theirs --storage {sqlite_url}"
+        in run("diagnose", "theirs", "--storage", sqlite_url).out
+    )
+
+
+def test_next_commands_are_plain_where_the_environment_names_the_storage(
+    run: Run, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next command reads the same environment."""
+    optuna.create_study(storage=sqlite_url, study_name="theirs")
+    monkeypatch.setenv("TUNER_STORAGE", sqlite_url)
+    assert "--storage" not in run("diagnose", "theirs").out
