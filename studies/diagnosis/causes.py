@@ -5,15 +5,18 @@ to try.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.finding import Cause, CauseName
-from studies.diagnosis.reference import NAN, peer_of, still_falls, trained, trained_rows
+from studies.diagnosis.reference import NAN, learned_nothing, peer_of, still_falls, trained, trained_rows
 from studies.diagnosis.situation import Situation
-from studies.records import StudyRecord, TrialRecord
+from studies.records import LayerProbe, LayerReadings, StudyRecord, TrialRecord
+
+MIN_LAYERS = 3
+"""Below, a small ratio says that the two layers differ in size, not that gradients fade on the way."""
 
 Rule = Callable[[Situation, StudyRecord], Cause | None]
 
@@ -45,8 +48,12 @@ def causes_of_poor_fit(trial: TrialRecord, study: StudyRecord) -> tuple[Cause, .
     situation = Situation(trial=trial)
     found = causes_before_training(trial)
     found += [cause for rule in _POOR_FIT_RULES if (cause := rule(situation, study)) is not None]
+    small_updates = median_update_ratio(trial) < limits.UPDATE_RATIO_LOW.value
+    if small_updates or gradients_fade(trial):
+        found = [cause for cause in found if cause.name is not CauseName.LEARNING_RATE_TOO_HIGH]
     if not found:
-        name = CauseName.LEARNING_RATE_TOO_LOW if still_falls(trial) else CauseName.LEARNING_RATE_TOO_HIGH
+        slow = small_updates or still_falls(trial)
+        name = CauseName.LEARNING_RATE_TOO_LOW if slow else CauseName.LEARNING_RATE_TOO_HIGH
         found = [Cause(name=name, confidence=0.3)]
     return ranked(found)
 
@@ -65,6 +72,31 @@ def median_update_ratio(trial: TrialRecord) -> float:
     readings = [layer.update_ratio for row in trained_rows(trial) for layer in row.layers]
     ratios = np.array([r for r in readings if math.isfinite(r) and r > 0.0])
     return float(10.0 ** np.median(np.log10(ratios))) if len(ratios) else NAN
+
+
+def fading_slope(layers: Sequence[LayerReadings] | Sequence[LayerProbe]) -> float:
+    """The slope of log10 of the gradient norm per layer from the output back; negative where it fades.
+
+    NaN below ``MIN_LAYERS``, and where a norm is 0 (a frozen or dead layer, another fault) or not finite.
+    """
+    norms = np.array([layer.gradient_norm for layer in layers], dtype=np.float64)[::-1]
+    if len(norms) < MIN_LAYERS or not np.all(np.isfinite(norms) & (norms > 0.0)):
+        return NAN
+    return float(np.polyfit(np.arange(len(norms)), np.log10(norms), deg=1)[0])
+
+
+def gradients_fade(trial: TrialRecord) -> bool:
+    """Whether gradients shrink geometrically from layer to layer in every epoch, and nothing is learned."""
+    rows = trained_rows(trial)
+    return learned_nothing(trial) and all(
+        fading_slope(row.layers) < limits.FADING_SLOPE.value for row in rows
+    )
+
+
+def _vanishing_gradients(situation: Situation, study: StudyRecord) -> Cause | None:  # noqa: ARG001
+    if gradients_fade(situation.trial):
+        return Cause(name=CauseName.VANISHING_GRADIENTS, confidence=0.9)
+    return None
 
 
 def _rate_by_update_ratio(situation: Situation, study: StudyRecord) -> Cause | None:  # noqa: ARG001 - a rule's shape
@@ -150,6 +182,7 @@ def _momentum_too_high(situation: Situation, study: StudyRecord) -> Cause | None
 
 
 _POOR_FIT_RULES: tuple[Rule, ...] = (
+    _vanishing_gradients,
     _clipping_too_tight,
     _rate_by_update_ratio,
     _rate_by_peer,

@@ -108,6 +108,37 @@ def _finite(rows: Sequence[EpochReadings], quantities: Sequence[str]) -> list[fl
     return [reading for reading in readings if math.isfinite(reading)]
 
 
+def chance_limit(telemetry: Telemetry) -> float:
+    """The accuracy up to which nobody can tell a network from guessing; NaN where the classes are unknown."""
+    chance = chance_accuracy(telemetry)
+    if not chance > 0.0:
+        return NAN
+    return chance + limits.CHANCE_ERRORS.value * validation_error(telemetry, chance)
+
+
+def ends_at_chance(trial: TrialRecord) -> bool:
+    """Whether the last epoch's validation accuracy (else the train accuracy) is one of guessing."""
+    rows = trained_rows(trial)
+    if trial.telemetry is None or not rows:
+        return False
+    last = _finite(rows[-1:], ["validation_accuracy", "train_accuracy"])
+    return bool(last) and last[0] <= chance_limit(trial.telemetry)
+
+
+def learned_nothing(trial: TrialRecord) -> bool:
+    """Whether no epoch has an accuracy above chance on either split, nor a loss below that of guessing.
+
+    Both, because a most frequent class or label smoothing hides learning in one of them. True from epoch 1
+    on for a training that was allowed to end; one cut short gets ``PERSISTENCE`` epochs to show something.
+    """
+    fit, losses = fit_by(trial), trained(trial, "train_loss")
+    ended = trial.state == "complete" or len(losses) >= limits.PERSISTENCE.value
+    if trial.telemetry is None or fit is None or fit.quantity != "accuracy" or not ended:
+        return False
+    guessing = limits.LOST_LEARNING.value * indifferent_loss(trial.telemetry)
+    return fit.value <= chance_limit(trial.telemetry) and bool(np.min(losses) >= guessing)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PoorFit:
     """A trial that fits neither split as well as is known to be possible."""
@@ -123,12 +154,22 @@ def poor_fit(trial: TrialRecord, study: StudyRecord) -> PoorFit | None:
     """Whether the trial fits far worse than the study's best trial did by the same epoch.
 
     The same epoch, so that a pruned trial is judged by what it saw. Without such a peer an absolute threshold
-    decides. None below ``PERSISTENCE`` trained epochs.
+    decides. None below ``PERSISTENCE`` trained epochs, unless nothing at all was learned.
     """
     rows = trained_rows(trial)
     own = fit_by(trial)
-    if own is None or len(rows) < limits.PERSISTENCE.value:
+    if own is None or trial.telemetry is None:
         return None
+    if len(rows) < limits.PERSISTENCE.value:
+        if not learned_nothing(trial):
+            return None
+        return PoorFit(
+            quantity=own.quantity,
+            value=own.value,
+            threshold=chance_limit(trial.telemetry),
+            source=limits.CHANCE_ERRORS.source,
+            n_epochs=len(rows),
+        )
     reference = _reference_fit(trial, study, rows[-1].epoch)
     if reference is not None and reference.quantity == own.quantity:
         rule = limits.POOR_FIT_ERROR_RATIO

@@ -77,11 +77,23 @@ DEAD_FRACTION = Threshold(
     unit="share of a layer's units that are never active on the probe",
     source="SageMaker Debugger, TheDeepChecker: half of the units",
 )
+ALL_DEAD = Threshold(
+    value=0.99, unit="share of a layer's dead units", source=f"{OWN}: nothing passes such a layer"
+)
+"""Together with an accuracy at chance, this needs no persistence."""
+FADING_SLOPE = Threshold(
+    value=-0.3, unit="log10 of the gradient norm per layer, from the output back", source=OWN
+)
+"""Halved at every layer; a finding only where nothing is learned either."""
 CLIP_FRACTION = Threshold(
     value=0.5, unit="share of clipped steps", source="Deep Learning Tuning Playbook: > 50 %"
 )
 
 # --- fit
+
+CHANCE_ERRORS = Threshold(
+    value=3, unit="standard errors over the accuracy of chance", source=f"{OWN}: less is no learning"
+)
 
 FLAT_PER_EPOCH = Threshold(
     value=0.01, unit="relative fall of the train loss per epoch", source="TheDeepChecker: < 5 % in 5 checks"

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from studies.diagnosis import (
     diagnose_record,
     missing_evidence,
 )
+from studies.diagnosis.causes import causes_of_poor_fit
 from studies.diagnosis.finding import Cause
 from studies.diagnosis.order import trial_findings
 from studies.diagnosis.symptoms import SYMPTOMS, TRIAL_SYMPTOMS
@@ -532,6 +534,90 @@ def test_any_telemetry_is_judged_without_an_error(
     record = study_of(*([good_trial(1)] if peer else []), trial)
     for finding in (*diagnose_record(record), *diagnose_record(record, 0)):
         json.dumps(finding.to_json(), allow_nan=False)
+
+
+GUESSING = 0.0992
+SIGMOID_NORMS = tuple(
+    (f"hidden{n}", norm) for n, norm in enumerate((0.00057, 0.0022, 0.0084, 0.036, 0.16, 0.48), 1)
+)
+
+
+def guessing(*losses: float, **changes: Any) -> TrialRecord:
+    """A training that ends as it began: accuracies of chance in every epoch."""
+    level = (GUESSING,) * len(losses)
+    return trial_of(losses, level, losses, level, **changes)
+
+
+def test_a_rate_that_explodes_at_once_has_diverged() -> None:
+    """Learning rate 30 for two epochs, dead and at chance: divergence, and the rate is what to lower."""
+    trial = guessing(74.9, 4.6, config={"learning_rate": 30.0}, dead=1.0, update_ratio=0.0)
+    (finding,) = diagnose_record(study_of(trial))
+    assert (finding.symptom, finding.severity) == ("divergence", Severity.BLOCKER)
+    assert finding.consequences == ("dead_units", "underfitting")
+    assert [(e.lever, e.value) for e in finding.remedies[0].edits] == [("learning_rate", 3.0)]
+    assert finding.evidence[0].value == 74.9
+    recovers = trial_of((74.9, 0.4), (0.2, 0.9), (0.5, 0.4), (0.88, 0.9))
+    assert diagnose_record(study_of(recovers)) == []
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_layer_that_is_dead_as_a_whole_needs_no_third_epoch(n: int) -> None:
+    """Nothing passes it, and the accuracy is one of guessing; with a better accuracy it is no finding yet."""
+    (finding,) = diagnose_record(study_of(guessing(*(2.303,) * n, dead=1.0)))
+    assert (finding.symptom, finding.severity) == ("dead_units", Severity.BLOCKER)
+    assert finding.evidence[0].value == 1.0
+    good = trial_of(cases.LEARNING[:n], cases.RISING[:n], None, cases.VALIDATION_ACCURACY[:n], dead=1.0)
+    assert diagnose_record(study_of(good)) == []
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_short_training_that_learned_nothing_is_blocked(n: int) -> None:
+    """No accuracy above chance and no loss below guessing is a blocker from epoch 1 on; a pruned one is not."""
+    (finding,) = diagnose_record(study_of(guessing(*(2.303,) * n, update_ratio=1e-6)))
+    assert (finding.symptom, finding.severity) == ("underfitting", Severity.BLOCKER)
+    assert finding.causes[0].name is CauseName.LEARNING_RATE_TOO_LOW
+    assert "nothing was learned" in finding.sentence
+    assert diagnose_record(study_of(guessing(*(2.303,) * n, outcome=Outcome.PRUNED)), 0) == []
+
+
+def test_an_accuracy_of_the_commonest_class_with_a_falling_loss_is_learning() -> None:
+    """Always right on the common class, ever surer of it: a rare class takes longer than two epochs."""
+    data = dataclasses.replace(cases.DATA, validation_class_counts=(11_000, 1_000))
+    level = (11 / 12,) * 2
+    assert diagnose_record(study_of(trial_of((0.4, 0.3), level, (0.35, 0.3), level, data=data))) == []
+
+
+@pytest.mark.parametrize("n", [2, 8])
+def test_a_deep_sigmoid_network_that_learns_nothing_has_vanishing_gradients(n: int) -> None:
+    """A norm that shrinks fourfold a layer is named although the ratio 1.2e-3 is above its threshold."""
+    changes: dict[str, Any] = {"dead": NAN, "layers": SIGMOID_NORMS}
+    changes["config"] = {"activation": "sigmoid", "depth": 5}
+    record = study_of(guessing(*(2.303,) * n, **changes))
+    (finding,) = diagnose_record(record)
+    assert (finding.symptom, finding.severity) == ("vanishing_gradients", Severity.BLOCKER)
+    assert "underfitting" in finding.consequences
+    assert (finding.remedies[0].edits[0].lever, finding.remedies[0].edits[0].value) == ("activation", "relu")
+    levers = {remedy.edits[0].lever for remedy in finding.remedies}
+    assert levers == {"activation", "normalization", "depth"}
+    causes = [cause.name for cause in causes_of_poor_fit(record.trials[0], record)]
+    assert causes[0] is CauseName.VANISHING_GRADIENTS
+    assert CauseName.LEARNING_RATE_TOO_HIGH not in causes
+    assert diagnose_record(study_of(good_trial(layers=SIGMOID_NORMS, dead=NAN))) == []
+
+
+def test_tiny_updates_are_never_a_rate_too_high() -> None:
+    """Neither a loss that starts badly nor a better trial's lower rate makes tiny updates too large."""
+    trial = guessing(*(3.6,) * 6, update_ratio=1e-6, number=1, config={"learning_rate": 5.0})
+    names = {cause.name for cause in causes_of_poor_fit(trial, study_of(good_trial(0), trial))}
+    assert CauseName.LEARNING_RATE_TOO_LOW in names
+    assert CauseName.LEARNING_RATE_TOO_HIGH not in names
+
+
+def test_dead_units_quote_one_number() -> None:
+    """The sentence and the evidence give the last epoch's share."""
+    (finding,) = diagnose_record(CASES["dead_units"]())
+    assert finding.sentence.startswith("83%")
+    assert finding.evidence[0].value == 0.83
 
 
 def test_a_trial_without_an_epoch_has_no_findings() -> None:

@@ -68,6 +68,22 @@ def beside_rate(ratio: float) -> StudyRecord:
     return study_of(trial, good_trial(1))
 
 
+def barely_above_chance(errors: float) -> StudyRecord:
+    level = (0.1 + errors * math.sqrt(0.1 * 0.9 / cases.DATA.n_validation),)
+    return study_of(trial_of((LN10,), level, (LN10,), level))
+
+
+def sloping(slope: float) -> StudyRecord:
+    """Three layers whose gradients change by ``slope`` in log10 at each step back, at chance."""
+    norms = tuple((str(n), 0.3 * 10.0 ** (slope * (2 - n))) for n in range(3))
+    flat, level = (LN10,) * 4, (0.1,) * 4
+    return study_of(trial_of(flat, level, flat, level, layers=norms))
+
+
+def dead_at_chance(fraction: float) -> StudyRecord:
+    return study_of(trial_of((LN10,), (0.1,), (LN10,), (0.1,), dead=fraction))
+
+
 BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
     # threshold, a study made from a reading, what is found beyond it, whether beyond is above
     (thresholds.DEAD_FRACTION, lambda x: study_of(good_trial(dead=x)), "dead_units", True),
@@ -83,6 +99,9 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
     ),
     (thresholds.RATE_RATIO, beside_rate, "learning_rate_too_high", True),
     (thresholds.RATE_RATIO, lambda x: beside_rate(1.0 / x), "learning_rate_too_low", True),
+    (thresholds.CHANCE_ERRORS, barely_above_chance, "underfitting", False),
+    (thresholds.ALL_DEAD, dead_at_chance, "dead_units", True),
+    (thresholds.FADING_SLOPE, sloping, "vanishing_gradients", True),  # above in size: it is negative
     (thresholds.VANISHING_RATIO, lambda x: fading(0.05 * x, 0.05), "vanishing_gradients", False),
     (thresholds.VANISHING_NORM, lambda x: fading(x, 1.0), "vanishing_gradients", False),
     (thresholds.EXPLOSION_RATIO, lambda x: climbing(1.5, 1.5 * x), "divergence", True),

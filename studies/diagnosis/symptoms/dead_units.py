@@ -6,7 +6,7 @@ from studies.diagnosis import thresholds as limits
 from studies.diagnosis.causes import causes_before_training, ranked
 from studies.diagnosis.curves import trailing_run
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
-from studies.diagnosis.reference import peer_of, poor_fit, trained, trained_rows
+from studies.diagnosis.reference import ends_at_chance, peer_of, poor_fit, trained, trained_rows
 from studies.diagnosis.remedies import Rule, lower_rate_tenfold, remedies_for, use_leaky_relu
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.symptom import TrialSymptom
@@ -18,12 +18,15 @@ NAME = "dead_units"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
     """More than half of a layer's units never active, in each of the last ``PERSISTENCE`` epochs.
 
+    Or, from epoch 1 on, a layer that is dead as a whole, with an accuracy of chance.
+
     Never active on the whole probe, that is; the share of zero activations is no sign of anything (notes of
     the field: it causes 58 of one tool's 68 false alarms).
     """
     readings = trained(trial, "dead_fraction")
     n_bad = trailing_run(readings > limits.DEAD_FRACTION.value)
-    if n_bad < limits.PERSISTENCE.value:
+    lost = n_bad > 0 and readings[-1] >= limits.ALL_DEAD.value and ends_at_chance(trial)
+    if n_bad < limits.PERSISTENCE.value and not lost:
         return None
     rows = trained_rows(trial)
     at_start = _dead_at_start(trial) > limits.DEAD_FRACTION.value
@@ -33,7 +36,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
         f" of layer {max(layers, key=lambda layer: layer.dead_fraction).name}" if layers else " of a layer"
     )
     # A lone training that fits well has units to spare; beside better ones, the healthy gate decides.
-    harms = peer_of(trial, study) is not None or poor_fit(trial, study) is not None
+    harms = lost or peer_of(trial, study) is not None or poor_fit(trial, study) is not None
     causes, first = _causes(trial, at_start=at_start)
     return Finding(
         trial=trial.number,
@@ -46,7 +49,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
                 quantity="dead_fraction",
                 first_step=rows[-n_bad].epoch,
                 last_step=rows[-1].epoch,
-                value=float(readings[-n_bad:].min()),
+                value=float(readings[-1]),
                 threshold=limits.DEAD_FRACTION.value,
                 source=limits.DEAD_FRACTION.source,
             ),

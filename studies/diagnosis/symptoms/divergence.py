@@ -7,7 +7,15 @@ import numpy as np
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.causes import causes_before_training, ranked
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
-from studies.diagnosis.reference import NAN, has_diverged, indifferent_loss, trained, trained_rows
+from studies.diagnosis.reference import (
+    NAN,
+    has_diverged,
+    indifferent_loss,
+    learned_nothing,
+    trained,
+    trained_rows,
+    untrained_loss,
+)
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.symptom import TrialSymptom
@@ -19,10 +27,13 @@ EXPLODED_EPOCHS = 2
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """A non-finite loss, or one that had fallen and stays above twice its minimum and near ln(classes)."""
+    """A non-finite loss, or one that had fallen and stays above twice its minimum and near ln(classes).
+
+    Or one above twice the untrained network's, in a training that learned nothing.
+    """
     if has_diverged(trial):
         sentence, evidence = _non_finite(trial)
-    elif exploded := _exploded(trial):
+    elif exploded := _exploded(trial) or _worse_than_untrained(trial):
         sentence, evidence = exploded
     else:
         return None
@@ -95,6 +106,29 @@ def _exploded(trial: TrialRecord) -> tuple[str, Evidence] | None:
         source=limits.EXPLOSION_RATIO.source,
     )
     return f"The train loss had fallen to {lowest:.3g} and then climbed to {losses[-1]:.3g}.", evidence
+
+
+def _worse_than_untrained(trial: TrialRecord) -> tuple[str, Evidence] | None:
+    """An explosion in the first updates leaves no lower loss to climb from: the untrained one is the measure."""
+    losses = trained(trial, "train_loss")
+    if trial.telemetry is None or not learned_nothing(trial):
+        return None
+    untrained = untrained_loss(trial.telemetry)
+    threshold = limits.EXPLOSION_RATIO.value * untrained
+    worst = int(np.argmax(losses))
+    if not losses[worst] > threshold:
+        return None
+    epoch = trained_rows(trial)[worst].epoch
+    evidence = Evidence(
+        quantity="train_loss",
+        first_step=epoch,
+        last_step=epoch,
+        value=float(losses[worst]),
+        threshold=threshold,
+        source=limits.EXPLOSION_RATIO.source,
+    )
+    climbed = f"The train loss climbed from {untrained:.3g} before training to {losses[worst]:.3g}"
+    return f"{climbed} in epoch {epoch}, and nothing was learned.", evidence
 
 
 SYMPTOM = TrialSymptom(

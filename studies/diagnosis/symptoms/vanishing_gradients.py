@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from studies.diagnosis import thresholds as limits
+from studies.diagnosis.causes import MIN_LAYERS, fading_slope, gradients_fade
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
@@ -12,12 +13,13 @@ from studies.diagnosis.symptom import TrialSymptom
 from studies.records import LayerProbe, LayerReadings, StudyRecord, TrialRecord
 
 NAME = "vanishing_gradients"
-MIN_LAYERS = 3
-"""Below, a small ratio says that the two layers differ in size, not that gradients fade on the way."""
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """A first-to-last ratio that is tiny at step 0 and remains so, or is tiny for ``PERSISTENCE`` epochs."""
+    """A first-to-last ratio that is tiny at step 0 and remains so, or is tiny for ``PERSISTENCE`` epochs.
+
+    Or gradients that shrink from layer to layer in every epoch, where nothing is learned.
+    """
     rows = trained_rows(trial)
     abnormal = [row for row in rows if _is_vanishing(row.layers)]
     probe = trial.telemetry.step_zero if trial.telemetry is not None else None
@@ -26,7 +28,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         bool(rows) and len(abnormal) == len(rows) if at_start else len(abnormal) >= limits.PERSISTENCE.value
     )
     if not abnormal or not stays:
-        return None
+        return _fading(trial) if gradients_fade(trial) else None
     first, last = abnormal[0], abnormal[-1]
     ratio = _ratio(last.layers)
     causes = (Cause(name=CauseName.VANISHING_GRADIENTS, confidence=0.9 if at_start else 0.6),)
@@ -52,6 +54,34 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
                 value=last.layers[0].gradient_norm,
                 threshold=limits.VANISHING_NORM.value,
                 source=limits.VANISHING_NORM.source,
+            ),
+        ),
+        remedies=remedies_for(causes, Situation(trial=trial)),
+    )
+
+
+def _fading(trial: TrialRecord) -> Finding:
+    """The finding of a training whose gradients shrink geometrically on their way back."""
+    rows = trained_rows(trial)
+    slope = fading_slope(rows[-1].layers)
+    causes = (Cause(name=CauseName.VANISHING_GRADIENTS, confidence=0.9),)
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=Severity.WARNING,
+        sentence=(
+            f"Gradients shrink {10.0**-slope:.2g} times at every layer on their way back, "
+            f"to {_ratio(rows[-1].layers):.1e} of the last layer's at the first: nothing was learned."
+        ),
+        causes=causes,
+        evidence=(
+            Evidence(
+                quantity="gradient_norm_slope",
+                first_step=rows[0].epoch,
+                last_step=rows[-1].epoch,
+                value=slope,
+                threshold=limits.FADING_SLOPE.value,
+                source=limits.FADING_SLOPE.source,
             ),
         ),
         remedies=remedies_for(causes, Situation(trial=trial)),
