@@ -533,7 +533,7 @@ def test_any_telemetry_is_judged_without_an_error(
     trial = trial_of(*columns[:4], dead=columns[4], data=cases.DATA if data else None, outcome=outcome)
     record = study_of(*([good_trial(1)] if peer else []), trial)
     for finding in (*diagnose_record(record), *diagnose_record(record, 0)):
-        json.dumps(finding.to_json(), allow_nan=False)
+        assert json.loads(json.dumps(finding.to_json(), allow_nan=False))["symptom"] == finding.symptom
 
 
 GUESSING = 0.0992

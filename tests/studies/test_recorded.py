@@ -28,8 +28,10 @@ def test_a_study_is_joined_under_the_same_plan_only(storage_url: str) -> None:
 
 def test_versions_and_defaults_may_differ(sqlite_url: str) -> None:
     """An upgrade of a library does not end a study."""
-    study(sqlite_url, versions={"torch": "2.6"})
-    study(sqlite_url, versions={"torch": "2.7"}, defaults={"new": 1})
+    first = study(sqlite_url, versions={"torch": "2.6"})
+    again = study(sqlite_url, versions={"torch": "2.7"}, defaults={"new": 1})
+    assert again.study_id == first.study_id
+    assert again.plan == first.plan  # what was recorded first stands
 
 
 def test_the_plan_survives_the_database(storage_url: str) -> None:

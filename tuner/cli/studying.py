@@ -1,6 +1,6 @@
 """``tuner list``, ``tuner show`` and ``tuner delete``."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from tuner.cli.output import (
 )
 
 _NOT_OURS = "(not made by symptune)"
+
+if TYPE_CHECKING:
+    from studies.records import StudyRecord
 
 
 def add_to(app: typer.Typer) -> None:
@@ -108,6 +111,14 @@ def show(
         ]
         print_json({"study": record.name, "plan": record.plan, "n_trials": record.counts, "trials": trials})
         return
+    _show_plan(record)
+    show_trials_line(record)
+    show_best(record, record.best)
+    _show_trials(record, limit=limit)
+    next_commands(f"tuner report {study}", f"tuner diagnose {study}")
+
+
+def _show_plan(record: "StudyRecord") -> None:
     say(record.name, head="Study   ")
     if record.plan is not None:
         plan = record.plan
@@ -117,8 +128,10 @@ def show(
         )
         fixed = f"  fixed: {config_text(plan.fixed)}" if plan.fixed else ""
         say(f"        to {plan.direction} {plan.metric}{fixed}")
-    show_trials_line(record)
-    show_best(record, record.best)
+
+
+def _show_trials(record: "StudyRecord", *, limit: int) -> None:
+    """The best first; those without a value last."""
     worst = float("-inf") if record.is_maximized else float("inf")
     ranked = sorted(
         record.trials,
@@ -144,7 +157,6 @@ def show(
     )
     if len(ranked) > limit:
         say(f"  … and {len(ranked) - limit} more (--limit)")
-    next_commands(f"tuner report {study}", f"tuner diagnose {study}")
 
 
 def delete(

@@ -1,6 +1,7 @@
 """The samplers and pruners by name, with the settings that suit trainings of a few epochs."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,9 +40,9 @@ class _PointSampler(BaseSampler):
         self._number: int | None = None
         self._point: Point = {}
 
+    @abstractmethod
     def point(self, study: optuna.Study, trial: FrozenTrial) -> Point:
         """What the trial should try; enqueued values take precedence, by Optuna."""
-        raise NotImplementedError
 
     def infer_relative_search_space(
         self,
