@@ -25,6 +25,9 @@ from studies.records import Outcome, StudyPlan, StudyRecord, Telemetry, TrialErr
 from studies.storage import open_storage, resolve_url, shown_url
 from studies.telemetry import TelemetryTables
 
+REUSES = "reuses"
+"""User attribute of a trial: the number of the trial of the same config whose result it took over."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedStudy:
@@ -263,7 +266,7 @@ def _study_record(
 ) -> StudyRecord:
     trials = study.get_trials(deepcopy=False)
     levers = {} if plan is None else {lever.name: lever for lever in Space.from_json(plan.space)}
-    replaced = {_replaces(trial) for trial in trials}
+    replaced = {_number(trial, REPLACES) for trial in trials}
     return StudyRecord(
         name=study.study_name,
         direction=study.direction.name.lower(),
@@ -309,7 +312,10 @@ def _trial_record(
         error=_error(trial),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
-        replaces=_replaces(trial),
+        replaces=_number(trial, REPLACES),
+        reuses=_number(trial, REUSES),
+        test_accuracy=_reading(trial, "test_accuracy"),
+        test_loss=_reading(trial, "test_loss"),
     )
 
 
@@ -346,6 +352,12 @@ def _error(trial: FrozenTrial) -> TrialError | None:
     return TrialError(**recorded)
 
 
-def _replaces(trial: FrozenTrial) -> int | None:
-    recorded = trial.user_attrs.get(REPLACES)
+def _number(trial: FrozenTrial, attribute: str) -> int | None:
+    """The number of another trial that an attribute of this one holds."""
+    recorded = trial.user_attrs.get(attribute)
     return recorded if isinstance(recorded, int) else None
+
+
+def _reading(trial: FrozenTrial, attribute: str) -> float | None:
+    recorded = trial.user_attrs.get(attribute)
+    return float(recorded) if isinstance(recorded, int | float) else None

@@ -5,7 +5,7 @@ The tuner's probes fill these; storage keeps them; diagnosis and reports only ev
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAN = float("nan")
+GRID_RESOLUTION = 5
+"""Points per continuous lever of a grid, where nothing else is asked for."""
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -232,6 +234,11 @@ class TrialRecord:
     ended: dt.datetime | None = None
     replaces: int | None = None
     """The number of the lost or interrupted trial whose config this one trains again."""
+    reuses: int | None = None
+    """The number of the trial of the same config whose result this one took over without training."""
+    test_accuracy: float | None = None
+    """Of the best epoch's weights on the test split, where the plan asks for it; None elsewhere."""
+    test_loss: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -260,11 +267,20 @@ class StudyPlan:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """The whole config of a trial before anything is suggested: defaults and ``fixed``. The study goes on with it."""
+    resolution: int = GRID_RESOLUTION
+    """Points per continuous lever of a grid; no other sampler looks at it."""
+    configs: Sequence[Mapping[str, Any]] = ()
+    """Of a listed study: exactly what is trained, each by the keys in which they differ. Empty for a search."""
+    evaluates_test: bool = False
+    """Whether every trial's best weights are also evaluated on the test split: for confirming, never for searching."""
     split: Mapping[str, Any] = field(default_factory=dict)
     """How the data was split, and the sizes of the parts."""
     data_hash: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of symptune, optuna and torch, for the reader; never compared."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "configs", tuple(self.configs))  # JSON has no tuples
 
     def differences(self, other: "StudyPlan") -> list[str]:
         """One phrase for each part in which ``other`` asks for something else; empty when they agree.
@@ -384,6 +400,11 @@ class StudyRecord:
         for trial in self.trials:
             n[_kind(trial)] = n.get(_kind(trial), 0) + 1
         return TrialCounts(**{kind: n[kind] for kind in ("complete", "pruned", "diverged", "failed", "lost")})
+
+    @property
+    def n_reused(self) -> int:
+        """Trials that took over the result of an earlier one of the same config, without training."""
+        return sum(trial.reuses is not None for trial in self.trials)
 
     @property
     def has_telemetry(self) -> bool:

@@ -6,13 +6,9 @@ from typing import Any
 
 from search_spaces import Space
 from studies.leases import GRACE_SECONDS
-from tuner.prepared_search import (
-    ProgressCallback,
-    Search,
-    check_limits,
-    prepare_resume,
-    prepare_search,
-)
+from studies.records import GRID_RESOLUTION
+from tuner.prepared_search import ProgressCallback, Search
+from tuner.preparing import check_limits, prepare_resume, prepare_search
 from tuner.searching.ask_tell import Ending
 from tuner.searching.objective import Task
 
@@ -27,6 +23,7 @@ def search(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keyw
     epochs: int = 10,
     sampler: str = "tpe",
     pruner: str = "median",
+    resolution: int = GRID_RESOLUTION,
     seed: int = 0,
     workers: int | None = None,
     timeout: float | None = None,
@@ -52,6 +49,7 @@ def search(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keyw
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         sampler: tpe, random, grid, qmc, gp, cmaes or nsga2.
         pruner: median, percentile, hyperband, asha, patient or none.
+        resolution: points per continuous lever of a grid.
         seed: of the sampler's stream and of every training.
         workers: processes on this machine; None takes one a core, up to 4, and 1 on an accelerator.
         timeout: seconds after which no training goes on; unfinished ones are queued again.
@@ -80,6 +78,7 @@ def search(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keyw
         epochs=epochs,
         sampler=sampler,
         pruner=pruner,
+        resolution=resolution,
         seed=seed,
         device=device,
         metric=metric,

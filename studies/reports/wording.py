@@ -41,7 +41,8 @@ def counts(record: StudyRecord) -> str:
     """``24 trials: 14 complete, 9 pruned, 1 diverged``."""
     n = len(record.trials)
     kinds = ", ".join(f"{count} {kind}" for kind, count in outcome_counts(record).items())
-    return f"{n} trial{'' if n == 1 else 's'}: {kinds}" if n else "no trials yet"
+    reused = f"; {record.n_reused} took over the result of an equal config" if record.n_reused else ""
+    return f"{n} trial{'' if n == 1 else 's'}: {kinds}{reused}" if n else "no trials yet"
 
 
 def verdict(record: StudyRecord) -> str:

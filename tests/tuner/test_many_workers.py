@@ -15,7 +15,7 @@ import pytest
 
 from studies.recorded import RecordedStudy, open_study
 from studies.records import Outcome, StudyRecord
-from tuner import prepared_search
+from tuner import prepared_search, preparing
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 
@@ -67,7 +67,7 @@ def check_exactly(record: StudyRecord, n_wanted: int) -> None:
 
 
 def prepared(url: str, n_trials: int, **more: Any) -> prepared_search.PreparedSearch:
-    return prepared_search.prepare_search(
+    return preparing.prepare_search(
         "quick",
         "digits",
         study="shared",

@@ -49,12 +49,12 @@ def demo(
     note("Loading torch and the data …", quiet=quiet)
     from studies.diagnosis import diagnose_record
     from studies.importance import importances_of
-    from tuner import prepared_search
+    from tuner import preparing
     from tuner.training.data import load_dataset
 
     # The name of the data is part of the study's: the demo goes on wherever it is, with MNIST or without.
     name = load_dataset(task, data_dir=data_dir, announce=lambda line: note(line, quiet=quiet)).name
-    prepared = prepared_search.prepare_search(
+    prepared = preparing.prepare_search(
         "quick",
         name if task == "auto" else task,
         study=f"{STUDY}-{name}",

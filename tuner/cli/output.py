@@ -116,6 +116,8 @@ def show_trials_line(record: "StudyRecord") -> None:
     counts = record.counts
     kinds = ("complete", "pruned", "diverged", "failed", "lost")
     said = ", ".join(f"{getattr(counts, kind)} {kind}" for kind in kinds if getattr(counts, kind))
+    if record.n_reused:
+        said += f" ({record.n_reused} took over the result of an equal config)"
     say(said or "none yet", head="Trials  ")
 
 

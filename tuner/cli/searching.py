@@ -49,6 +49,7 @@ def search(
     pruner: Annotated[
         str, typer.Option(help="median, percentile, hyperband, asha, patient, none.")
     ] = "median",
+    resolution: Annotated[int, typer.Option(min=2, help="Points per continuous lever of a grid.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the sampler's stream and of every training.")] = 0,
     metric: Annotated[
         str,
@@ -86,20 +87,20 @@ def search(
     enqueued = None if enqueue is None else options.read_config_file(enqueue)
     set_up_logging(quiet=quiet, log_file=log_file)
     note("Loading torch and the data …", quiet=quiet)
-    from tuner import prepared_search
+    from tuner import preparing
 
     asked: dict[str, Any] = {
         "study": study, "storage": storage, "trials": trials, "epochs": epochs, "sampler": sampler,
-        "pruner": pruner, "seed": seed, "device": device, "metric": metric, "direction": direction,
+        "pruner": pruner, "resolution": resolution, "seed": seed, "device": device, "metric": metric, "direction": direction,
         "fixed": fixed, "enqueue": enqueued, "data_dir": data_dir,
     }  # fmt: skip
     if dry_run:
         _show_plan(
-            prepared_search.plan_search(space, task, announce=note, **asked), trials=trials, as_json=as_json
+            preparing.plan_search(space, task, announce=note, **asked), trials=trials, as_json=as_json
         )
         return
-    prepared_search.check_limits(workers=workers, timeout=timeout, grace=grace)
-    prepared = prepared_search.prepare_search(
+    preparing.check_limits(workers=workers, timeout=timeout, grace=grace)
+    prepared = preparing.prepare_search(
         space, task, announce=lambda line: note(line, quiet=quiet), **asked
     )
     _run(prepared, workers=workers, timeout=timeout, grace=grace, quiet=quiet, as_json=as_json)
@@ -123,10 +124,10 @@ def resume(
     """Go on with a study: its task, space, sampler and pruner as recorded, without repeating a suggestion."""
     set_up_logging(quiet=quiet, log_file=log_file)
     note("Loading torch and the data …", quiet=quiet)
-    from tuner import prepared_search
+    from tuner import preparing
 
-    prepared_search.check_limits(workers=workers, timeout=timeout, grace=grace)
-    prepared = prepared_search.prepare_resume(
+    preparing.check_limits(workers=workers, timeout=timeout, grace=grace)
+    prepared = preparing.prepare_resume(
         study,
         storage=storage,
         trials=trials,
@@ -153,10 +154,10 @@ def worker(
 ) -> None:
     """One worker of a study that exists, for job arrays: takes trials until the total is reached."""
     set_up_logging(quiet=quiet, log_file=log_file)
-    from tuner import prepared_search
+    from tuner import preparing
 
-    prepared_search.check_limits(timeout=timeout, grace=grace)
-    prepared = prepared_search.prepare_resume(
+    preparing.check_limits(timeout=timeout, grace=grace)
+    prepared = preparing.prepare_resume(
         study, storage=storage, trials=trials, device=device, data_dir=data_dir
     )
     with showing_progress(quiet=quiet) as show:

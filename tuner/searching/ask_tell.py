@@ -128,7 +128,12 @@ class AskTellLoop:
     def _one_trial(self, lease: Lease) -> None:
         if not self._is_seeded:
             self._study.sampler = make_sampler(
-                self._plan.sampler, self._objective.space, study_seed=self._plan.seed, ordinal=lease.ordinal
+                self._plan.sampler,
+                self._objective.space,
+                study_seed=self._plan.seed,
+                ordinal=lease.ordinal,
+                resolution=self._plan.resolution,
+                configs=self._plan.configs,
             )
             self._is_seeded = True
         fence = _Fence()
@@ -180,7 +185,9 @@ class AskTellLoop:
 
     def _tell(self, trial: optuna.Trial, trained: Trained) -> None:
         is_pruned = trained.outcome in {Outcome.PRUNED, Outcome.DIVERGED} or trained.value is None
-        self._set_attributes(trial, outcome=trained.outcome.value, best_epoch=trained.best_epoch)
+        self._set_attributes(
+            trial, outcome=trained.outcome.value, best_epoch=trained.best_epoch, **trained.attributes
+        )
         if is_pruned:
             self._study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         else:
@@ -190,7 +197,7 @@ class AskTellLoop:
 
     def _keep_weights_of_best(self, trial: optuna.Trial, trained: Trained) -> None:
         """Weights are a convenience: a disk that is full must not end the search."""
-        if self._study.best_trial.number != trial.number:
+        if trained.run is None or self._study.best_trial.number != trial.number:
             return
         folder = self._recorded.paths.weights(trial.number)
         about = {"study": self._recorded.name, "trial": trial.number}

@@ -1,20 +1,23 @@
 """A training as an Optuna objective: suggest a config, train it, report every epoch, prune."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import TrialPruned, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces import Space, load_space
 from search_spaces.errors import ConfigurationError, unknown_name
-from studies.recorded import telemetry_of
+from studies.recorded import REUSES, telemetry_of
 from studies.records import EpochReadings, Outcome
 from studies.telemetry import TelemetryTables
+from tuner.searching.duplicates import FINGERPRINT, fingerprint, finished_twin, outcome_of
 from tuner.searching.strategy import FIRST_RUNG
 from tuner.training.config import TrainingConfig, direction_of
 from tuner.training.data import Dataset, load_dataset
@@ -23,6 +26,7 @@ from tuner.training.loop import TrainingRun
 
 DIRECTIONS = ("maximize", "minimize")
 Task = str | Callable[..., Any]
+_KEPT_OF_A_TWIN = ("test_accuracy", "test_loss", "resolved_learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +37,10 @@ class Trained:
     value: float | None
     """The objective's value; None when the training gave none."""
     best_epoch: int | None
-    run: TrainingRun
-    """With the weights, for whoever wants to keep them."""
+    run: TrainingRun | None
+    """With the weights, for whoever wants to keep them; None where an earlier trial's result was taken over."""
+    attributes: Mapping[str, float | int] = field(default_factory=dict)
+    """What else is recorded with the trial, as user attributes."""
 
 
 class Objective:
@@ -51,6 +57,9 @@ class Objective:
         direction: of the metric; None takes its natural one. The study's own direction must agree.
         defaults: config keys that rule where nothing is searched or fixed, in place of today's own, as a study has
             recorded them.
+        evaluates_test: whether each trial's best weights are also evaluated on the test split, for its attributes
+            ``test_accuracy`` and ``test_loss``. For confirming winners: a search that looks at the test split has none.
+            Data without a test split gives no such attributes.
         model: a function ``(config, input_shape, n_outputs) -> nn.Module``; None takes the config key ``model``.
         seed: of every training: weights, dropout, data order and split.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
@@ -71,6 +80,7 @@ class Objective:
         direction: str | None = None,
         fixed: Mapping[str, Any] | None = None,
         defaults: Mapping[str, Any] | None = None,
+        evaluates_test: bool = False,
         model: Callable[..., Any] | None = None,
         seed: int = 0,
         device: str = "auto",
@@ -82,6 +92,7 @@ class Objective:
         self.direction = _checked_direction(direction, metric)
         self.device = device
         self.model = model
+        self.evaluates_test = evaluates_test
         self.searched_space = _space_of(space)
         said = {"seed": seed, "epochs": epochs}
         self.base_config = TrainingConfig.from_mapping({**(defaults or {}), **said, **(fixed or {})})
@@ -122,7 +133,8 @@ class Objective:
                 f"create it with direction={self.direction!r}."
             )
         trained = self.train(trial, telemetry=telemetry_of(trial.study))
-        trial.set_user_attr("outcome", trained.outcome.value)
+        for key, value in {"outcome": trained.outcome.value, **trained.attributes}.items():
+            trial.set_user_attr(key, value)
         if trained.outcome in {Outcome.PRUNED, Outcome.DIVERGED} or trained.value is None:
             raise TrialPruned(trained.outcome.sentence)
         return trained.value
@@ -139,8 +151,16 @@ class Objective:
         should_stop: Callable[[], Outcome | None] = lambda: None,
         on_epoch: Callable[[EpochReadings], None] = lambda _readings: None,
     ) -> Trained:
-        """Suggest a config and train it, epoch by epoch, until it ends or is ended. Tells Optuna nothing final."""
+        """Suggest a config and train it, epoch by epoch, until it ends or is ended. Tells Optuna nothing final.
+
+        A config that a finished trial of the study has trained is not trained again: its result is taken over.
+        """
         config = self.config(self.space.suggest(trial))
+        training = self._fingerprint(config)
+        trial.set_user_attr(FINGERPRINT, training)
+        twin = finished_twin(trial, training)
+        if twin is not None:
+            return _taken_over(twin, trial)
         run = TrainingRun(
             config,
             self.splits,
@@ -158,7 +178,34 @@ class Objective:
                 self._report(trial, run, readings)
         except UpdateFinishedTrialError:
             run.stop(Outcome.LOST)  # another worker took the trial over: drop the work
-        return Trained(outcome=run.outcome, value=run.value(self.metric), best_epoch=run.best_epoch, run=run)
+        return Trained(
+            outcome=run.outcome,
+            value=run.value(self.metric),
+            best_epoch=run.best_epoch,
+            run=run,
+            attributes=self._tested(run),
+        )
+
+    def _fingerprint(self, config: TrainingConfig) -> str:
+        return fingerprint(
+            config,
+            data=self.dataset.content_hash,
+            split=repr(self.splits.describe()),
+            metric=self.metric,
+            direction=self.direction,
+            tests=str(self.evaluates_test),
+            model="" if self.model is None else repr(self.model),
+        )
+
+    def _tested(self, run: TrainingRun) -> dict[str, float]:
+        """What the best weights reach on the test split, where that was asked for and there are both."""
+        has_both = run.best_weights is not None and run.splits.test_x is not None
+        if not self.evaluates_test or not run.outcome.is_answer or not has_both:
+            return {}
+        run.restore_best()
+        found = run.evaluate("test")
+        readings = {"test_accuracy": found.accuracy, "test_loss": found.loss}
+        return {key: value for key, value in readings.items() if math.isfinite(value)}
 
     def _keep(
         self, telemetry: TelemetryTables, trial: optuna.Trial, run: TrainingRun, readings: EpochReadings
@@ -178,6 +225,22 @@ class Objective:
         is_last = readings.epoch == run.config.epochs
         if not is_last and trial.should_prune():
             run.stop(Outcome.PRUNED)
+
+
+def _taken_over(twin: FrozenTrial, trial: optuna.Trial) -> Trained:
+    """The twin's result as this trial's: its intermediate values too, so that pruners and samplers see one curve."""
+    for step, value in twin.intermediate_values.items():
+        trial.report(value, step)
+    recorded = {key: twin.user_attrs[key] for key in _KEPT_OF_A_TWIN if key in twin.user_attrs}
+    outcome = outcome_of(twin)
+    has_value = twin.state is TrialState.COMPLETE
+    return Trained(
+        outcome=outcome,
+        value=twin.value if has_value else None,
+        best_epoch=twin.user_attrs.get("best_epoch"),
+        run=None,
+        attributes={REUSES: twin.number, **recorded},
+    )
 
 
 def _space_of(space: object) -> Space:

@@ -1,16 +1,17 @@
 """From what a user asks to a study's plan, and from a recorded plan back to the objective it describes."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from search_spaces import Space
 from search_spaces.errors import ConfigurationError
-from studies.records import StudyPlan
+from studies.records import GRID_RESOLUTION, StudyPlan
 from tuner.searching.objective import Objective, Task
-from tuner.searching.strategy import check_grid, check_strategy
+from tuner.searching.points import check_grid
+from tuner.searching.strategy import LISTED, check_strategy
 from tuner.training.config import TrainingConfig
 
 _NOT_IMPORTABLE = (
@@ -18,16 +19,24 @@ _NOT_IMPORTABLE = (
 )
 
 
-def plan_of(objective: Objective, *, sampler: str, pruner: str) -> StudyPlan:
+def plan_of(
+    objective: Objective,
+    *,
+    sampler: str,
+    pruner: str,
+    resolution: int = GRID_RESOLUTION,
+    configs: Sequence[Mapping[str, Any]] = (),
+) -> StudyPlan:
     """The plan under which ``objective`` is searched. Loads the data, to record its hash and its splits.
 
     Raises:
         ConfigurationError: for an unknown sampler or pruner, and for a space too large for a grid.
         DataError: when the data cannot be had or used.
     """
-    check_strategy(sampler, pruner)
+    if sampler != LISTED:
+        check_strategy(sampler, pruner)
     if sampler == "grid":
-        check_grid(objective.space)
+        check_grid(objective.space, resolution)
     config = objective.base_config
     return StudyPlan(
         task=objective.dataset.name if objective.task == "auto" else task_name(objective.task),
@@ -40,6 +49,9 @@ def plan_of(objective: Objective, *, sampler: str, pruner: str) -> StudyPlan:
         metric=objective.metric,
         direction=objective.direction,
         fixed=objective.fixed,
+        resolution=resolution,
+        configs=configs,
+        evaluates_test=objective.evaluates_test,
         defaults=objective.config(objective.space.fixed).to_mapping(),
         split=objective.splits.describe(),
         data_hash=objective.dataset.content_hash,
@@ -84,6 +96,7 @@ def objective_of(
         direction=plan.direction,
         fixed=dict(plan.fixed) | model,
         defaults=plan.defaults,
+        evaluates_test=plan.evaluates_test,
         seed=plan.seed,
         device=device,
         data_dir=data_dir,

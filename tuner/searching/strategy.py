@@ -1,218 +1,43 @@
 """The samplers and pruners by name, with the settings that suit trainings of a few epochs."""
 
-import math
-from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
-from torch.quasirandom import SobolEngine
 
 from search_spaces import Space
-from search_spaces.errors import ConfigurationError, unknown_name
-from search_spaces.lever import Value, choices_of, is_number, is_same
-from studies.leases import REPLACES
+from search_spaces.errors import unknown_name
+from search_spaces.lever import Value
+from studies.records import GRID_RESOLUTION
+from tuner.searching.points import GridSampler, ListSampler, SobolSampler
 
-GRID_RESOLUTION = 5
-"""Points per continuous lever of a grid."""
-MAX_GRID_POINTS = 10_000
-"""More trainings than anyone waits for; beyond it a grid is a mistake, not a plan."""
+LISTED = "listed"
+"""The sampler of a study that trains exactly the configs of its plan; no one asks for it by name."""
 FIRST_RUNG = 1
 """The first epoch after which a trial may be pruned. Epoch 0 is the untrained network: it says nothing."""
 
-Point = Mapping[str, Value]
-"""Lever names -> values."""
 
-
-class _PointSampler(BaseSampler):
-    """A sampler that knows a trial's whole point from the trial's number: no two workers need to agree on anything.
-
-    Optuna's own grid and QMC samplers read and write a shared index in two steps (47 of 48 points were distinct with
-    4 processes), and both fall back to something else where a lever is conditional.
-    """
-
-    def __init__(self) -> None:
-        self._number: int | None = None
-        self._point: Point = {}
-
-    @abstractmethod
-    def point(self, study: optuna.Study, trial: FrozenTrial) -> Point:
-        """What the trial should try; enqueued values take precedence, by Optuna."""
-
-    def infer_relative_search_space(
-        self,
-        study: optuna.Study,  # noqa: ARG002 - Optuna's signature, here and below
-        trial: FrozenTrial,  # noqa: ARG002
-    ) -> dict[str, BaseDistribution]:
-        """Nothing: every lever is asked for by name."""
-        return {}
-
-    def sample_relative(
-        self,
-        study: optuna.Study,  # noqa: ARG002
-        trial: FrozenTrial,  # noqa: ARG002
-        search_space: dict[str, BaseDistribution],  # noqa: ARG002
-    ) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,  # noqa: ARG002
-    ) -> Value:
-        """The lever's value in the trial's point."""
-        if self._number != trial.number:
-            self._point, self._number = self.point(study, trial), trial.number
-        return self._point[param_name]
-
-
-class SobolSampler(_PointSampler):
-    """One scrambled Sobol sequence for all workers: trial n takes point n, whose coordinates are all the levers."""
-
-    def __init__(self, space: Space, *, seed: int) -> None:
-        super().__init__()
-        self._distributions = space.distributions()
-        self._seed = seed
-
-    def point(self, study: optuna.Study, trial: FrozenTrial) -> Point:  # noqa: ARG002
-        n_levers = len(self._distributions)
-        engine = SobolEngine(n_levers, scramble=True, seed=self._seed)  # type: ignore[no-untyped-call]  # torch's
-        engine.fast_forward(trial.number)  # type: ignore[no-untyped-call]  # torch's
-        coordinates = engine.draw(1).squeeze(0).tolist()
-        return {
-            name: value_at(distribution, coordinate)
-            for (name, distribution), coordinate in zip(self._distributions.items(), coordinates, strict=True)
-        }
-
-
-class GridSampler(_PointSampler):
-    """Every distinct config of a grid once, in shuffled order; then again from the start.
-
-    Trial n's point follows from what the trials before it were created with, which never changes: an enqueued config
-    takes its own point, a trial that replaces a lost one the lost one's, any other the first that is free. So all
-    workers come to the same answer without a lock.
-    """
-
-    def __init__(self, space: Space, *, seed: int) -> None:
-        super().__init__()
-        check_grid(space)
-        points = space.grid(GRID_RESOLUTION)
-        order = np.random.default_rng(seed).permutation(len(points))
-        self._points = [points[index] for index in order]
-        self._elsewhere = {lever.name: lever.grid(GRID_RESOLUTION)[0] for lever in space}
-        """Values for levers that exist only because an enqueued config lies off the grid."""
-        self._free: dict[int, Point] = {}
-        """The points that are left of this round, by their place in the order."""
-        self._taken: list[Point] = []
-        """By trial number."""
-
-    def point(self, study: optuna.Study, trial: FrozenTrial) -> Point:
-        if trial.number >= len(self._taken):
-            storage, study_id = study._storage, study._study_id  # noqa: SLF001 - a pruner may hide trials from `study`
-            trials = storage.get_all_trials(study_id, deepcopy=False)
-            for earlier in trials[len(self._taken) : trial.number + 1]:
-                self._taken.append(self._taken_by(earlier))
-        return {**self._elsewhere, **self._taken[trial.number]}
-
-    def _taken_by(self, trial: FrozenTrial) -> Point:
-        replaces = trial.user_attrs.get(REPLACES)
-        if isinstance(replaces, int) and replaces < len(self._taken):
-            return self._taken[replaces]
-        if not self._free:
-            self._free = dict(enumerate(self._points))
-        wanted: Point = trial.system_attrs.get("fixed_params", {})
-        place = next(iter(self._free))
-        if wanted:
-            place = min(self._free, key=lambda place: _n_conflicts(self._free[place], wanted))
-        if _n_conflicts(self._free[place], wanted):
-            return {
-                **self._free[place],
-                **wanted,
-            }  # off the grid: it fills in what is missing, and takes nothing
-        return self._free.pop(place)
-
-
-def _n_conflicts(point: Point, wanted: Point) -> int:
-    return sum(name not in point or not _agree(point[name], value) for name, value in wanted.items())
-
-
-def _agree(one: Value, other: Value) -> bool:
-    if is_number(one) and is_number(other):
-        return math.isclose(one, other, rel_tol=1e-9)  # a point computed from logarithms is not exactly 0.1
-    return is_same(one, other)
-
-
-def value_at(distribution: BaseDistribution, coordinate: float) -> Value:
-    """The value at a coordinate in [0, 1]: each choice, whole number or step has an equal share of it, logs apart."""
-    match distribution:
-        case FloatDistribution(low=low, high=high, log=True):
-            return min(max(math.exp(_between(math.log(low), math.log(high), coordinate)), low), high)
-        case FloatDistribution(low=low, high=high, step=None):
-            return min(_between(low, high, coordinate), high)
-        case FloatDistribution(low=low, high=high, step=float(step)):
-            return min(low + step * _share(round((high - low) / step) + 1, coordinate), high)
-        case IntDistribution(low=low, high=high, log=True):
-            wide = _between(math.log(low - 0.5), math.log(high + 0.5), coordinate)
-            return min(max(round(math.exp(wide)), low), high)
-        case IntDistribution(low=low, high=high, step=step):
-            return low + step * _share((high - low) // step + 1, coordinate)
-    choices = choices_of(distribution)
-    return choices[_share(len(choices), coordinate)]
-
-
-def _between(low: float, high: float, coordinate: float) -> float:
-    return low + (high - low) * coordinate
-
-
-def _share(n_shares: int, coordinate: float) -> int:
-    return min(int(coordinate * n_shares), n_shares - 1)
-
-
-def _tpe(_space: Space, seed: int, _study_seed: int) -> BaseSampler:
-    return optuna.samplers.TPESampler(seed=seed)
-
-
-def _random(_space: Space, seed: int, _study_seed: int) -> BaseSampler:
-    return optuna.samplers.RandomSampler(seed=seed)
-
-
-def _grid(space: Space, _seed: int, study_seed: int) -> BaseSampler:
-    return GridSampler(space, seed=study_seed)
-
-
-def _qmc(space: Space, _seed: int, study_seed: int) -> BaseSampler:
-    return SobolSampler(space, seed=study_seed)
-
-
-def _gp(_space: Space, seed: int, _study_seed: int) -> BaseSampler:
+def _gp(seed: int) -> BaseSampler:
     return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
 
 
-def _cmaes(_space: Space, seed: int, _study_seed: int) -> BaseSampler:
+def _cmaes(seed: int) -> BaseSampler:
     return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
 
 
-def _nsga2(_space: Space, seed: int, _study_seed: int) -> BaseSampler:
-    return optuna.samplers.NSGAIISampler(seed=seed)
-
-
-SAMPLERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
-    "tpe": _tpe,
-    "random": _random,
-    "grid": _grid,
-    "qmc": _qmc,
+_LEARNING: dict[str, Callable[[int], BaseSampler]] = {
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "gp": _gp,
     "cmaes": _cmaes,
-    "nsga2": _nsga2,
+    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
 }
+"""Those that draw from a stream of their own, and most of which learn from the trials before."""
+
+SAMPLERS = ("tpe", "random", "grid", "qmc", "gp", "cmaes", "nsga2")
+"""What one may ask for."""
 
 PRUNERS: dict[str, Callable[[int], BasePruner]] = {
     "median": lambda _epochs: optuna.pruners.MedianPruner(n_warmup_steps=FIRST_RUNG),
@@ -236,39 +61,41 @@ def check_strategy(sampler: str, pruner: str) -> None:
         raise unknown_name("The pruner", pruner, PRUNERS)
 
 
-def make_sampler(name: str, space: Space, *, study_seed: int, ordinal: int) -> BaseSampler:
+def make_sampler(
+    name: str,
+    space: Space,
+    *,
+    study_seed: int,
+    ordinal: int,
+    resolution: int = GRID_RESOLUTION,
+    configs: Sequence[Mapping[str, Value]] = (),
+) -> BaseSampler:
     """The sampler for one worker.
 
     Args:
-        name: a key of `SAMPLERS`.
-        space: what is searched; only the grid and the Sobol sequence look at it.
+        name: one of `SAMPLERS`, or `LISTED`.
+        space: what is searched; only those that know their points before look at it.
         study_seed: the user's ``--seed``.
         ordinal: the worker's first lease's. Optuna's samplers repeat themselves when two processes, or a resumed
             one, start from the same seed (of 12 trials, 6 were unique); ordinals are never given twice.
+        resolution: of a grid.
+        configs: what `LISTED` goes through.
     """
+    match name:
+        case "grid":
+            return GridSampler(space, seed=study_seed, resolution=resolution)
+        case "qmc":
+            return SobolSampler(space, seed=study_seed)
+        case _ if name == LISTED:
+            return ListSampler([space.params(config) for config in configs])
     seed = int(np.random.SeedSequence([study_seed, ordinal]).generate_state(1)[0])
-    return SAMPLERS[name](space, seed, study_seed)
+    return _LEARNING[name](seed)
 
 
 def make_pruner(name: str, *, epochs: int) -> BasePruner:
     return PRUNERS[name](epochs)
 
 
-def check_grid(space: Space) -> None:
-    """Raise a ConfigurationError for a space whose grid is too large to be searched."""
-    n_points = n_grid_points(space)
-    if n_points > MAX_GRID_POINTS:
-        raise ConfigurationError(
-            f"A grid must have at most {MAX_GRID_POINTS:,} points, but {space.name!r} has {n_points:,}; search fewer "
-            f"levers, fix some with --set, or take another sampler."
-        )
-
-
-def n_grid_points(space: Space) -> int:
-    """How many trials a grid search of ``space`` has: its distinct configs."""
-    return space.n_grid_points(GRID_RESOLUTION)
-
-
-def n_possible_trials(n_trials: int, *, sampler: str, space: Space) -> int:
+def n_possible_trials(n_trials: int, *, sampler: str, space: Space, resolution: int = GRID_RESOLUTION) -> int:
     """``n_trials``, or fewer where the sampler runs out of points before."""
-    return min(n_trials, n_grid_points(space)) if sampler == "grid" else n_trials
+    return min(n_trials, space.n_grid_points(resolution)) if sampler == "grid" else n_trials

@@ -13,7 +13,7 @@ from tests.studies.plans import study
 from tuner.launchers import local
 from tuner.launchers.cores import available_cores
 from tuner.launchers.local import WorkerExit
-from tuner.prepared_search import prepare_search
+from tuner.preparing import prepare_search
 from tuner.worker import Interruption, WorkerSettings
 
 

@@ -21,7 +21,7 @@ from studies.encoding import to_json
 from studies.recorded import list_studies, open_study
 from studies.records import Outcome
 from tests.tuner import user_code
-from tuner import prepared_search
+from tuner import preparing
 from tuner.searching.ask_tell import Ending
 from tuner.searching.strategy import PRUNERS, SAMPLERS
 from tuner.worker import Interruption, WorkerSettings, run_worker
@@ -249,9 +249,7 @@ def test_time_that_runs_out_hands_the_trial_back() -> None:
 
 def test_an_interrupted_trial_is_trained_again_on_resume() -> None:
     """Its config comes back as a new trial, and the total is exact with none RUNNING or WAITING."""
-    prepared = prepared_search.prepare_search(
-        "quick", "digits", study="s", trials=3, epochs=2, fixed={"width": 8}
-    )
+    prepared = preparing.prepare_search("quick", "digits", study="s", trials=3, epochs=2, fixed={"width": 8})
     interruption = Interruption()
     seen: list[int] = []
 

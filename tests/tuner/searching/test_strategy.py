@@ -15,15 +15,12 @@ from search_spaces.errors import ConfigurationError
 from search_spaces.lever import Value
 from studies.leases import REPLACES
 from studies.storage import open_storage
+from tuner.searching.points import MAX_GRID_POINTS, check_grid, value_at
 from tuner.searching.strategy import (
-    MAX_GRID_POINTS,
     PRUNERS,
-    check_grid,
     make_pruner,
     make_sampler,
-    n_grid_points,
     n_possible_trials,
-    value_at,
 )
 
 MIXED = Space(
@@ -119,7 +116,7 @@ class TestGrid:
         """A lever that does not exist makes no second point of the same config."""
         study = study_on(MIXED, "grid")
         configs = [one_config(study, MIXED) for _ in range(18)]
-        assert n_grid_points(MIXED) == 9
+        assert MIXED.n_grid_points() == 9
         assert len(set(configs[:9])) == 9
         assert set(configs[9:]) == set(configs[:9])
 
@@ -132,7 +129,7 @@ class TestGrid:
             ),
         )
         params = worked_by(3, 27, url=sqlite_url, sampler="grid", space=space)
-        assert len({tuple(sorted(each.items())) for each in params}) == n_grid_points(space) == 27
+        assert len({tuple(sorted(each.items())) for each in params}) == space.n_grid_points() == 27
 
     def test_a_worker_that_joins_later_goes_on_where_others_are(self) -> None:
         """Its own sampler, made in another process, knows what was taken."""
@@ -184,13 +181,13 @@ class TestGrid:
 
     def test_a_grid_of_millions_is_refused_with_the_way_out(self) -> None:
         """Before a point is made, with the number and the rule."""
-        said = r"at most 10,000 points, but 'mlp' has [\d,]{9,}; search fewer levers, fix some with --set, or take"
+        said = r"at most 10,000 points, but 'mlp' has [\d,]{9,}; search fewer levers, fix some with --set, take"
         with pytest.raises(ConfigurationError, match=said):
-            check_grid(preset("mlp"))
+            check_grid(preset("mlp"), 5)
         with pytest.raises(ConfigurationError, match=said):
             make_sampler("grid", preset("mlp"), study_seed=0, ordinal=1)
-        check_grid(preset("quick"))
-        assert n_grid_points(preset("quick")) <= MAX_GRID_POINTS
+        check_grid(preset("quick"), 5)
+        assert preset("quick").n_grid_points() <= MAX_GRID_POINTS
 
     def test_it_bounds_the_number_of_trials(self) -> None:
         """Other samplers never run out."""
