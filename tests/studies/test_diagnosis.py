@@ -462,6 +462,14 @@ def test_enough_trials_near_the_best_are_enough() -> None:
     assert diagnose_record(dataclasses.replace(record, trials=level)) == []
 
 
+def test_a_study_of_given_configs_has_all_that_it_was_made_for() -> None:
+    """Few trials are too few for a search, and just right for a list."""
+    record = CASES["too_few_trials"]()
+    assert record.plan is not None
+    listed = dataclasses.replace(record.plan, configs=({"seed": 1}, {"seed": 2}))
+    assert diagnose_record(dataclasses.replace(record, plan=listed)) == []
+
+
 def test_unknown_trial_is_refused() -> None:
     """A number that no trial has is a user's mistake, answered with the numbers there are."""
     with pytest.raises(ConfigurationError, match=r"must be one of study 'case' \(0 to 0\), but got 7"):
