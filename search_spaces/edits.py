@@ -173,7 +173,10 @@ def _added(space: Space, edit: Edit) -> Space:
 def _dropped(space: Space, edit: Edit) -> Space:
     lever = _lever(space, edit)
     # The default rules from now on, so it decides what hangs on the lever.
-    decided = space.fix(lever.key, lever.default)
+    if lever.default is None:
+        decided = space.rebuilt(levers=[kept for kept in space if kept is not lever])
+    else:
+        decided = space.fix(lever.key, lever.default)
     conditions = {name: cond for name, cond in decided.conditions.items() if cond.key != lever.key}
     return decided.rebuilt(conditions=conditions, fixed=space.fixed)
 

@@ -14,7 +14,7 @@ _RANGE_FIELDS = ("low", "high", "log", "step")
 _TEXT_FIELDS = ("key", "reason", "source")
 _PLAIN_FIELDS = ("family", "scale", "structural", *_TEXT_FIELDS)
 
-LEVER_FIELDS = ("type", *_RANGE_FIELDS, "choices", "default", *_PLAIN_FIELDS, "when")
+LEVER_FIELDS = ("type", *_RANGE_FIELDS, "choices", "default", "anchor", *_PLAIN_FIELDS, "when")
 
 
 def known_lever(name: str) -> Lever | None:
@@ -40,11 +40,14 @@ def from_fields(name: str, fields: Mapping[str, Any]) -> Lever:
     distribution = _distribution(name, fields)
     known = known_lever(name)
     default = _first_value(distribution) if known is None else known.default
+    is_of_known_type = known is not None and _type(known.distribution) == _type(distribution)
+    anchor = known.anchor if known is not None and is_of_known_type else ()
     plain = {**_plain(name), **(to_fields(known) if known else {}), **fields}
     return Lever(
         name=name,
         distribution=distribution,
         default=fields.get("default", default),
+        anchor=tuple(fields.get("anchor", anchor)),
         family=Family(plain["family"]),
         scale=Scale(plain["scale"]),
         **{field: plain[field] for field in ("structural", *_TEXT_FIELDS)},
@@ -57,6 +60,7 @@ def to_fields(lever: Lever) -> dict[str, Any]:
         "type": _type(lever.distribution),
         **_range_fields(lever.distribution),
         "default": lever.default,
+        "anchor": list(lever.anchor),
         "family": lever.family.value,
         "scale": lever.scale.value,
         "structural": lever.structural,
@@ -140,6 +144,7 @@ def _plain(name: str) -> dict[str, Any]:
         "key": name,
         "reason": "",
         "source": "",
+        "anchor": [],
     }
 
 
@@ -160,7 +165,14 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
         "a list of words, numbers, true or false",
         lambda value: isinstance(value, list) and bool(value) and all(map(is_value, value)),
     ),
-    "default": ("a word, a number, true or false", is_value),
+    "default": (
+        "a word, a number, true or false, or empty",
+        lambda value: value is None or is_value(value),
+    ),
+    "anchor": (
+        "a list of words, numbers, true or false",
+        lambda value: isinstance(value, list) and all(map(is_value, value)),
+    ),
     "family": _one_of(list(Family)),
     "scale": _one_of(list(Scale)),
     "structural": _CLAIM,

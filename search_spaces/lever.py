@@ -57,8 +57,9 @@ class Lever:
     """Optuna's parameter name."""
     distribution: BaseDistribution
     """The range, in the lever's own scale."""
-    default: Value
-    """What rules while the lever is not searched, in the config's terms. It need not lie inside the range."""
+    default: Value | None
+    """What rules while the lever is not searched, in the config's terms; it need not lie inside the range. None where
+    the training works it out, as the config key says."""
     family: Family
     key: str = ""
     """The config key it sets; its name unless said otherwise."""
@@ -69,10 +70,14 @@ class Lever:
     """Why one tunes it, in one line."""
     source: str = ""
     """Where its range comes from."""
+    anchor: tuple[Value, ...] = ()
+    """Where one usually begins, in the lever's own scale: the ends of a range, or choices. Empty: with all of it.
+    A narrowed lever keeps it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.key or self.name)
-        if faults := [*_name_faults(self), *_distribution_faults(self)]:
+        object.__setattr__(self, "anchor", tuple(self.anchor))
+        if faults := [*_name_faults(self), *_distribution_faults(self), *_anchor_faults(self)]:
             raise ConfigurationError(f"The lever {self.name!r} cannot be: {'; '.join(faults)}.")
 
     def to_config(self, value: Value) -> Value:
@@ -111,6 +116,15 @@ class Lever:
                 every = f" in steps of {step:g}" if step else ""
                 return f"a number in {ends[0]:g}..{ends[1]:g}{every}"
         return f"one of {', '.join(str(choice) for choice in choices_of(self.distribution))}"
+
+    @property
+    def anchor_text(self) -> str:
+        """The anchor for a person, in the config's terms; empty where there is none."""
+        values = [self.to_config(value) for value in self.anchor]
+        if not values or choices_of(self.distribution):
+            return ", ".join(map(str, values))
+        low, high = sorted(map(float, values))
+        return f"{low:g}..{high:g}"
 
     def suggest(self, trial: BaseTrial) -> Value:
         """The sampler's value for this trial, in the lever's own scale."""
@@ -155,7 +169,32 @@ class Lever:
 
     def among(self, choices: Iterable[Value]) -> Self:
         """The lever with these choices, in its own scale, in place of its range."""
-        return replace(self, distribution=CategoricalDistribution(tuple(choices)))
+        choices, anchor = tuple(choices), self.anchor
+        if anchor and not choices_of(self.distribution):
+            low, high = map(float, anchor)
+            anchor = tuple(choice for choice in choices if is_number(choice) and low <= choice <= high)
+        return replace(self, distribution=CategoricalDistribution(choices), anchor=anchor)
+
+    def anchored(self) -> Self:
+        """The lever on that part of its range where one usually begins; itself where it has no anchor.
+
+        Raises:
+            ConfigurationError: when its anchor lies outside its range.
+        """
+        if not self.anchor:
+            return self
+        match self.distribution:
+            case FloatDistribution(low=low, high=high) | IntDistribution(low=low, high=high):
+                low, high = max(low, float(self.anchor[0])), min(high, float(self.anchor[1]))
+                if low <= high:
+                    return self.within(low=low, high=high)
+            case _:
+                kept = [c for c in choices_of(self.distribution) if any(is_same(c, a) for a in self.anchor)]
+                if kept:
+                    return self.among(kept)
+        raise ConfigurationError(
+            f"The range of {self.name} must reach into its anchor, {self.anchor_text}, but is {self.range_text}."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The lever as JSON's own types; the distribution in Optuna's form."""
@@ -169,6 +208,7 @@ class Lever:
             "structural": self.structural,
             "reason": self.reason,
             "source": self.source,
+            "anchor": list(self.anchor),
         }
 
     @classmethod
@@ -180,6 +220,7 @@ class Lever:
                 "distribution": json_to_distribution(json.dumps(data["distribution"])),
                 "family": Family(data["family"]),
                 "scale": Scale(data["scale"]),
+                "anchor": tuple(data.get("anchor", ())),  # studies of symptune 0.1 have none
             }
         )
 
@@ -285,18 +326,30 @@ def _distribution_faults(lever: Lever) -> list[str]:
                 faults.append(f"a choice must be a word, a finite number, true or false, but got {choices}")
             if len(set(choices)) < len(choices):
                 faults.append(f"its choices must differ (1, 1.0 and true are equal), but got {choices}")
-            if not is_value(lever.default):
+            if lever.default is not None and not is_value(lever.default):
                 faults.append(
                     f"its default must be a word, a finite number, true or false, but got {lever.default!r}"
                 )
         case FloatDistribution() | IntDistribution():
-            if not is_number(lever.default):
+            if lever.default is not None and not is_number(lever.default):
                 faults.append(f"its default must be a finite number, but got {lever.default!r}")
         case other:
             faults.append(f"its distribution must be Optuna's Float, Int or Categorical, but got {other!r}")
     if lever.scale is Scale.ONE_MINUS and not _survives_one_minus(lever.distribution):
         faults.append(f"scale one_minus needs a float range of at most {_DECIMALS} decimals")
     return faults
+
+
+def _anchor_faults(lever: Lever) -> list[str]:
+    if not lever.anchor:
+        return []
+    if isinstance(lever.distribution, CategoricalDistribution):
+        rule, is_sound = "words, finite numbers, true or false", all(map(is_value, lever.anchor))
+    else:
+        rule = "two finite numbers, the lower first"
+        numbers = [float(end) for end in lever.anchor if is_number(end)]
+        is_sound = len(numbers) == len(lever.anchor) == 2 and numbers[0] <= numbers[1]
+    return [] if is_sound else [f"its anchor must be {rule}, but got {lever.anchor}"]
 
 
 def _survives_one_minus(distribution: BaseDistribution) -> bool:

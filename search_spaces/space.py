@@ -247,11 +247,11 @@ class Space:
         )
 
     def fingerprint(self) -> str:
-        """Hex digits that change when the search does; names of spaces and texts for people play no part."""
+        """Hex digits that change when the search does; names, anchors and texts for people play no part."""
         data = self.to_json()
         del data["name"], data["description"]
         for lever in data["levers"]:
-            del lever["reason"], lever["source"]
+            del lever["reason"], lever["source"], lever["anchor"]
         canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
 

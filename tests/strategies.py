@@ -61,15 +61,17 @@ def levers(draw: st.DrawFn, name: str | None = None) -> Lever:
     else:
         distribution = draw(float_ranges() | int_ranges() | choices())
     is_choice = isinstance(distribution, CategoricalDistribution)
+    ends = st.tuples(numbers, numbers).map(sorted).map(tuple)
     return Lever(
         name=name,
         distribution=distribution,
-        default=draw(values if is_choice else numbers),
+        default=draw(st.none() | (values if is_choice else numbers)),
         family=draw(st.sampled_from(Family)),
         key=draw(st.sampled_from(["", f"{name}_key"])),
         scale=Scale.ONE_MINUS if one_minus else Scale.IDENTITY,
         structural=draw(st.booleans()),
         reason=draw(st.sampled_from(["", "why: because"])),
+        anchor=draw(st.just(()) | (st.lists(values, max_size=3).map(tuple) if is_choice else ends)),
     )
 
 

@@ -114,7 +114,7 @@ def listed_space(
     """The space of choices that holds these configs, and each config as the keys in which they differ.
 
     Raises:
-        ConfigurationError: for a config that is none, that is there twice, or whose difference no lever can hold.
+        ConfigurationError: for a config that is none, or that is there twice.
     """
     if not configs:
         raise ConfigurationError("A list of configs must have at least one, but got none.")
@@ -123,15 +123,18 @@ def listed_space(
     keys = [key for key in whole[0] if any(row[key] != whole[0][key] for row in whole)]
     # A single config differs in nothing; its seed is what a study of one can be said to try.
     keys = keys or ["seed"]
-    if wrong := [key for key in keys if not all(is_value(row[key]) for row in whole)]:
-        raise ConfigurationError(
-            f"Configs of a list may differ in words, numbers, true and false, but {', '.join(wrong)} "
-            f"is none of these in some and not in others; give all configs the same."
-        )
-    levers = tuple(_lever(key, [row[key] for row in whole]) for key in keys)
+    rows = [{key: _as_choice(value) for key, value in row.items()} for row in whole]
+    levers = tuple(_lever(key, [row[key] for row in rows]) for key in keys)
     said = {key for config in configs for key in config} - {*keys}
-    same = {key: value for key, value in whole[0].items() if key in said and is_value(value)}
-    return Space(name=name, levers=levers, fixed=same), [{key: row[key] for key in keys} for row in whole]
+    same = {key: value for key, value in rows[0].items() if key in said}
+    return Space(name=name, levers=levers, fixed=same), [{key: row[key] for key in keys} for row in rows]
+
+
+def _as_choice(value: Any) -> Value:
+    """A config's value as a space may hold it: none and lists (milestones) as the text that configs read them from."""
+    if is_value(value):
+        return value
+    return "none" if value is None else ",".join(map(str, value))
 
 
 def _check_distinct(whole: list[dict[str, Any]]) -> None:

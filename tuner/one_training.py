@@ -244,6 +244,7 @@ class _Recorder:
         self._trial = recorded.study.ask()
         self._lease = self._leases.bind(lease, self._trial._trial_id)  # noqa: SLF001 - leases are on ids
         self._trial.set_user_attr("config", run.config.to_mapping())
+        self._trial.set_user_attr("resolved_learning_rate", run.peak_learning_rate)
         earlier = run.telemetry()  # of a training that goes on from a checkpoint
         steps = {block.epoch: block for block in earlier.steps}
         for readings in earlier.epochs:

@@ -6,8 +6,17 @@ from search_spaces.lever import Family, Lever
 
 LEVERS = (
     Lever(
+        name="model",
+        distribution=CategoricalDistribution(("mlp", "cnn")),
+        default="mlp",
+        family=Family.ARCHITECTURE,
+        structural=True,
+        reason="Convolutions know that neighboring pixels belong together; they need images.",
+        source="LeCun et al. 1998, Gradient-based learning; the two networks are our own",
+    ),
+    Lever(
         name="depth",
-        distribution=IntDistribution(1, 3),
+        distribution=IntDistribution(1, 5),
         default=1,
         family=Family.ARCHITECTURE,
         structural=True,

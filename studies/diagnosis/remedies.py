@@ -5,6 +5,7 @@ something. The order follows the Deep Learning Tuning Playbook where it has one,
 docs (own order).
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
 
@@ -102,13 +103,16 @@ def shorten_warmup(situation: Situation) -> Remedy | None:
 
 def clip_gradients(situation: Situation) -> Remedy | None:
     """At the 90th percentile of the epochs' gradient norms (Tuning Playbook), or 1 where these have exploded."""
-    if situation.number("clip_norm") != 0.0:
+    is_off = situation.config.get("clipping") is False  # a lever of its own, which turns clip_norm off
+    if situation.number("clip_norm") != 0.0 and not is_off:
         return None
     norms = trained(situation.trial, "gradient_norm")
     norms = norms[np.isfinite(norms)]
     usual = _rounded(float(np.quantile(norms, 0.9))) if len(norms) else 0.0
     limit = usual if 0.0 < usual <= MAX_CLIP_NORM else 1.0
-    return _set("clip_norm", limit, "single large gradients no longer throw the weights off")
+    remedy = _set("clip_norm", limit, "single large gradients no longer throw the weights off")
+    switch = Edit(kind=EditKind.FIX, lever="clipping", value=True)
+    return dataclasses.replace(remedy, edits=(switch, *remedy.edits)) if is_off else remedy
 
 
 def loosen_clipping(situation: Situation) -> Remedy | None:

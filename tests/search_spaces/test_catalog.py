@@ -7,8 +7,7 @@ from optuna.distributions import CategoricalDistribution
 import search_spaces
 from search_spaces.catalog import CONDITIONS, LEVERS, lever
 from search_spaces.errors import ConfigurationError
-from search_spaces.lever import Lever, choices_of
-from search_spaces.presets import PRESETS, preset
+from search_spaces.lever import Family, Lever
 
 
 @pytest.mark.parametrize("known", LEVERS, ids=lambda known: known.name)
@@ -26,50 +25,95 @@ def test_names_and_keys_are_unique() -> None:
 
 
 def test_a_default_is_a_choice() -> None:
-    """The default of a categorical lever is one of its choices."""
+    """The default of a categorical lever is one of its choices; weight_decay_kind's auto is short for one of two."""
     categorical = [known for known in LEVERS if isinstance(known.distribution, CategoricalDistribution)]
-    assert [known.name for known in categorical if not known.contains(known.default)] == []
+    assert [known.name for known in categorical if not known.contains(known.default)] == ["weight_decay_kind"]
+
+
+def test_an_anchor_lies_inside() -> None:
+    """An anchored lever of the catalog is one on part of its range; others are left as they are."""
+    anchors = {known.name: known.anchor_text for known in LEVERS if known.anchor}
+    assert anchors == {
+        "weight_decay": "0.01..0.1",
+        "dropout": "0..0.3",
+        "label_smoothing": "0.05..0.1",
+        "augmentation": "0..0.5",
+    }
+    for known in LEVERS:
+        anchored = known.anchored()
+        assert all(known.contains(known.to_config(point)) for point in anchored.grid(5))
+        assert (anchored == known) == (not known.anchor)
+
+
+def test_the_families_hold_what_the_guide_names() -> None:
+    """Five families, each with its levers, in the order in which a person reads them."""
+    families = {family: [known.key for known in LEVERS if known.family is family] for family in Family}
+    assert families == {
+        Family.OPTIMIZATION: [
+            "learning_rate",
+            "optimizer",
+            "momentum",
+            "nesterov",
+            "beta1",
+            "beta2",
+            "alpha",
+            "epsilon",
+            "clipping",
+            "clip_norm",
+        ],
+        Family.BATCHING: ["batch_size", "accumulation_steps", "batch_lr_rule"],
+        Family.REGULARIZATION: [
+            "weight_decay",
+            "weight_decay_kind",
+            "dropout",
+            "label_smoothing",
+            "augmentation",
+            "class_weights",
+        ],
+        Family.SCHEDULING: [
+            "schedule",
+            "warmup_steps",
+            "warmup_fraction",
+            "final_lr_fraction",
+            "step_size",
+            "step_gamma",
+            "plateau_patience",
+            "restart_period",
+        ],
+        Family.ARCHITECTURE: ["model", "depth", "width", "activation", "normalization", "initialization"],
+    }
+
+
+def test_the_ranges_that_the_guide_fixes() -> None:
+    """Clipping in 0.5..1, warmup of 100 to 1000 steps or a tenth at most, dropout to 0.6, full batches where asked."""
+    ranges = {
+        name: lever(name).range_text for name in ("clip_norm", "warmup_steps", "warmup_fraction", "dropout")
+    }
+    assert ranges == {
+        "clip_norm": "a number in 0.5..1",
+        "warmup_steps": "a whole number in 100..1000",
+        "warmup_fraction": "a number in 0..0.1",
+        "dropout": "a number in 0..0.6",
+    }
+    with_full = lever("batch_size").among((1, 32, "full"))
+    assert with_full.grid(2) == [1, 32, "full"]
+    assert lever("learning_rate").distribution.log  # type: ignore[attr-defined]  # it is a float range
 
 
 def test_conditions_are_of_the_catalog() -> None:
-    """A condition names a lever, and values that the lever it asks about can have."""
+    """A condition names a lever that comes after the one it asks about, and values that this one can have."""
+    names = [known.name for known in LEVERS]
     for name, condition in CONDITIONS.items():
+        parent = lever(condition.key)
         assert lever(name).name == name
-        assert all(lever(condition.key).contains(value) for value in condition.values)
+        assert names.index(parent.name) < names.index(name)
+        assert all(parent.contains(value) for value in condition.values)
 
 
 def test_an_unknown_lever_has_a_near_name() -> None:
     """A typing error is answered with the name that was meant."""
     with pytest.raises(ConfigurationError, match="Did you mean 'learning_rate'"):
         lever("learnig_rate")
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_are_narrowings_of_the_catalog(name: str) -> None:
-    """A preset's lever is the catalog's on a range inside; its conditions are the catalog's."""
-    space = preset(name)
-    assert space.name == name
-    assert space.description
-    for narrowed in space:
-        known = lever(narrowed.name)
-        assert {**narrowed.to_json(), "distribution": None} == {**known.to_json(), "distribution": None}
-        points = choices_of(narrowed.distribution) or narrowed.grid(7)
-        assert all(known.contains(known.to_config(point)) for point in points)
-    assert space.conditions == {name: CONDITIONS[name] for name in CONDITIONS if name in space}
-
-
-def test_what_the_presets_hold() -> None:
-    """`quick` has four levers and plain SGD; `mlp` has those and six more on a rate for all optimizers."""
-    quick, mlp = preset("quick"), preset("mlp")
-    assert quick.names == ("learning_rate", "one_minus_momentum", "weight_decay", "dropout")
-    assert quick["learning_rate"].grid(2) == [1e-3, 1.0]
-    assert quick["dropout"].grid(2) == [0.0, 0.3]
-    more = {"batch_size", "depth", "width", "activation", "optimizer", "schedule"}
-    assert set(mlp.names) == {*quick.names, *more}
-    assert mlp["learning_rate"].grid(2) == [1e-4, 1.0]
-    assert mlp["width"].grid(2) == mlp["batch_size"].grid(2) == [32, 64, 128, 256, 512]
-    with pytest.raises(ConfigurationError, match="Did you mean 'quick'"):
-        preset("quik")
 
 
 def test_public_names() -> None:

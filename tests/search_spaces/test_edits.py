@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from search_spaces import catalog
 from search_spaces.edits import Edit, EditKind, apply, apply_all
 from search_spaces.errors import ConfigurationError
 from search_spaces.presets import PRESETS, preset
@@ -160,6 +161,15 @@ def test_drop_lets_the_default_decide() -> None:
     assert (space.conditions, space.fixed) == ({}, {})
     on_adam = MLP.rebuilt(conditions={"dropout": Condition(key="optimizer", values=("adam",))})
     assert set(MLP.names) - set(apply(on_adam, drop("optimizer")).names) == {"optimizer", "dropout"}
+
+
+def test_drop_of_a_lever_that_the_training_works_out() -> None:
+    """No value of it is known from then on, so what hangs on one goes."""
+    levers = (catalog.lever("step_size"), catalog.lever("dropout"))
+    on_a_size = Condition(key="step_size", values=(3,))
+    space = Space(name="s", levers=levers, conditions={"dropout": on_a_size})
+    assert apply(space, drop("step_size")).names == ()
+    assert apply(space.rebuilt(conditions={}), drop("step_size")).names == ("dropout",)
 
 
 def test_free_brings_the_catalog_lever_back() -> None:

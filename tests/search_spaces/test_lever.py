@@ -121,7 +121,7 @@ def test_within_and_among_change_only_the_range() -> None:
     narrowed = MOMENTUM.within(high=0.5)
     assert narrowed.distribution == FloatDistribution(0.01, 0.5, log=True)
     assert (narrowed.key, narrowed.scale, narrowed.default) == ("momentum", Scale.ONE_MINUS, 0.0)
-    assert catalog_lever("depth").within(low=2).distribution == IntDistribution(2, 3)
+    assert catalog_lever("depth").within(low=2).distribution == IntDistribution(2, 5)
     assert catalog_lever("depth").among([1, 3]).distribution == CategoricalDistribution((1, 3))
     with pytest.raises(
         ConfigurationError, match=r"but optimizer is one of sgd, adam, adamw, rmsprop \(give choices"
@@ -129,9 +129,50 @@ def test_within_and_among_change_only_the_range() -> None:
         catalog_lever("optimizer").within(low=1)
 
 
+def test_an_anchor_follows_the_range() -> None:
+    """Narrowed, a lever begins where anchor and range overlap; with choices, at those that lie in the anchor."""
+    dropout = catalog_lever("dropout")
+    assert dropout.anchored().distribution == FloatDistribution(0.0, 0.3)
+    assert dropout.within(low=0.2).anchored().distribution == FloatDistribution(0.2, 0.3)
+    assert dropout.among((0.0, 0.1, 0.5)).anchored().distribution == CategoricalDistribution((0.0, 0.1))
+    assert dropout.among((0.0, 0.1, 0.5)).anchor_text == "0.0, 0.1"
+    assert dropout.within(low=0.2).within(low=0.0) == dropout
+    assert own(IntDistribution(1, 9), anchor=(2, 4)).anchored().distribution == IntDistribution(2, 4)
+    words = own(CategoricalDistribution(("a", "b", "c")), default="a", anchor=("c", "a"))
+    assert words.anchored().distribution == CategoricalDistribution(("a", "c"))
+    beta = own(FloatDistribution(0.01, 0.5), scale=Scale.ONE_MINUS, anchor=(0.05, 0.2))
+    assert beta.anchor_text == "0.8..0.95"
+    for apart in (dropout.within(low=0.5), words.among(("b",))):
+        with pytest.raises(
+            ConfigurationError, match=r"The range of .* must reach into its anchor, .* but is"
+        ):
+            apart.anchored()
+
+
+def test_a_default_may_be_worked_out() -> None:
+    """None is a default that the training itself decides; it is no value to search."""
+    lever = own(FloatDistribution(0, 1), default=None)
+    assert Lever.from_json(json.loads(json.dumps(lever.to_json()))) == lever
+    assert not lever.contains(None)
+
+
+def test_a_lever_of_an_older_study_has_no_anchor() -> None:
+    """Studies were recorded before there were anchors."""
+    written = own(FloatDistribution(0, 1)).to_json()
+    del written["anchor"]
+    assert Lever.from_json(written) == own(FloatDistribution(0, 1))
+
+
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
+        ({"anchor": (0.5,)}, r"its anchor must be two finite numbers, the lower first, but got \(0\.5,\)"),
+        ({"anchor": (0.5, 0.1)}, "its anchor must be two finite numbers, the lower first"),
+        ({"anchor": ("a", "b")}, "its anchor must be two finite numbers, the lower first"),
+        (
+            {"distribution": CategoricalDistribution((1, 2)), "anchor": (math.nan,)},
+            "its anchor must be words, finite numbers, true or false",
+        ),
         ({"name": "a b"}, "its name must be a word without spaces or `=`, but got 'a b'"),
         ({"name": ""}, "its name must be a word .* its key must be a word"),
         ({"key": "a=b"}, "its key must be a word"),

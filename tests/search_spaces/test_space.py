@@ -9,11 +9,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from search_spaces.catalog import LEVERS
+from search_spaces.catalog import CONDITIONS, LEVERS
 from search_spaces.catalog import lever as catalog_lever
 from search_spaces.errors import ConfigurationError
 from search_spaces.lever import Family, Lever, Value
-from search_spaces.presets import PRESETS, preset
+from search_spaces.presets import preset
 from search_spaces.space import Condition, Role, Space
 from tests.strategies import spaces
 
@@ -75,8 +75,8 @@ def test_suggest_agrees_with_its_slow_twin(space: Space, seed: int) -> None:
         assert all(space.fixed[key] == config[key] for key in space.fixed)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_tpe_searches_every_preset(name: str) -> None:
+@pytest.mark.parametrize("name", ["quick", "mlp"])
+def test_tpe_searches_a_preset(name: str) -> None:
     """TPE takes conditions in its stride: momentum is there exactly where the optimizer is sgd."""
     space = preset(name)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
@@ -321,5 +321,5 @@ def test_the_fingerprint_is_of_the_search() -> None:
 
 def test_every_catalog_lever_makes_a_space() -> None:
     """All catalog levers fit into one space, in the catalog's order."""
-    space = Space(name="all", levers=LEVERS, conditions={"one_minus_momentum": SGD_ONLY})
+    space = Space(name="all", levers=LEVERS, conditions=CONDITIONS)
     assert len(space) == len(LEVERS)

@@ -57,6 +57,14 @@ def test_a_rule_changes_one_lever_or_nothing(
     assert rule(situation(**unchanged)) is None
 
 
+def test_clipping_that_is_off_is_turned_on_first() -> None:
+    """Where the lever `clipping` is off, a clip_norm alone would do nothing."""
+    off = remedies.clip_gradients(situation(clipping=False, clip_norm=0.7))
+    assert off is not None
+    assert [(edit.lever, edit.value) for edit in off.edits] == [("clipping", True), ("clip_norm", 0.5)]
+    assert remedies.clip_gradients(situation(clipping=True, clip_norm=0.7)) is None
+
+
 def test_every_rule_is_used_and_tested() -> None:
     """The rules in the table of remedies are those tested here, but for the two that give actions."""
     used = {rule for rules in remedies.REMEDIES.values() for rule in rules}

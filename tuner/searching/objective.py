@@ -1,6 +1,5 @@
 """A training as an Optuna objective: suggest a config, train it, report every epoch, prune."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -141,7 +140,7 @@ class Objective:
 
     def config(self, suggested: Mapping[str, Any]) -> TrainingConfig:
         """The config of a trial: what was suggested, over what is fixed, over the defaults."""
-        return dataclasses.replace(self.base_config, **suggested)
+        return TrainingConfig.from_mapping({**self.base_config.to_mapping(), **suggested})
 
     def train(
         self,
@@ -183,7 +182,7 @@ class Objective:
             value=run.value(self.metric),
             best_epoch=run.best_epoch,
             run=run,
-            attributes=self._tested(run),
+            attributes={"resolved_learning_rate": run.peak_learning_rate, **self._tested(run)},
         )
 
     def _fingerprint(self, config: TrainingConfig) -> str:

@@ -59,16 +59,27 @@ class TrainingConfig:
     epsilon: Positive | None = None
     """None is torch's own default of the optimizer."""
     weight_decay: NotNegative = 0.0
+    weight_decay_kind: Literal["auto", "l2", "decoupled"] = "auto"
+    """``l2`` adds ``weight_decay * weight`` to the gradient, ``decoupled`` shrinks the weights beside it by
+    ``learning_rate * weight_decay``; auto is the optimizer's own: decoupled for adamw, l2 for the others."""
+    clipping: bool = True
+    """False turns ``clip_norm`` off, whatever it is."""
     clip_norm: NotNegative = 0.0
     """Largest global L2 norm of a gradient; 0 is off."""
 
     batch_size: PositiveCount | Literal["full"] = 128
     accumulation_steps: PositiveCount = 1
     """Minibatches whose gradients make one optimizer step."""
+    batch_lr_rule: Literal["none", "linear", "sqrt"] = "none"
+    """How ``learning_rate`` follows the samples of one optimizer step, as a multiple of ``base_batch_size``."""
+    base_batch_size: PositiveCount = 128
+    """The samples of one optimizer step that ``learning_rate`` is meant for; without a ``batch_lr_rule`` unused."""
 
     dropout: Annotated[float, Range(low=0, below=1)] = 0.0
     label_smoothing: Annotated[float, Range(low=0, below=1)] = 0.0
     """Of the training loss only."""
+    augmentation: Fraction = 0.0
+    """How strongly training images are shifted, rotated, scaled and erased; 0 is off. See ``training.augmentation``."""
     class_weights: Literal["none", "balanced"] = "none"
     """``balanced`` weighs the classes of the training loss by the inverse of their frequency."""
 
@@ -86,7 +97,7 @@ class TrainingConfig:
     warmup_steps: Count = 0
     """Optimizer steps; excludes ``warmup_fraction``."""
     warmup_fraction: Decay = 0.0
-    """Of all optimizer steps."""
+    """Of all optimizer steps. The lever ends at a tenth; whoever sets it may go further."""
     final_lr_fraction: Fraction = 0.01
     """Where exponential, cosine, one_cycle, linear and restarts end, and below which plateau does not go."""
     step_size: PositiveCount | None = None
@@ -141,6 +152,11 @@ class TrainingConfig:
             )
         if self.schedule == "exponential" and self.final_lr_fraction == 0:
             faults.append("schedule=exponential needs final_lr_fraction above 0, but got 0.")
+        if self.optimizer == "adamw" and self.weight_decay_kind == "l2":
+            faults.append(
+                "optimizer=adamw decays weights apart from the gradient, "
+                "but got weight_decay_kind=l2; take optimizer=adam for that."
+            )
         if self.model not in BUILT_IN_MODELS and ":" not in self.model:
             faults.append(f"model must be mlp, cnn or module:function, but got {self.model!r}.")
         if list(self.milestones) != sorted(set(self.milestones)):

@@ -24,7 +24,7 @@ from tuner.training.one_epoch import EpochTrainer
 from tuner.training.optimizers import build_optimizer
 from tuner.training.readings import EpochReader
 from tuner.training.reproducibility import RandomStream, data_order
-from tuner.training.schedules import learning_rate_factor, plateau_of
+from tuner.training.schedules import learning_rate_factor, peak_learning_rate, plateau_of
 from tuner.training.telemetry_state import telemetry_from_state, telemetry_to_state
 
 _NEEDS_CLASSES = frozenset({"validation_accuracy", "train_accuracy", "calibration_error"})
@@ -70,6 +70,8 @@ class TrainingRun:
         self.data_probe: DataProbe | None = None
         self.last_steps: StepReadings | None = None
         self._best = _best_of(metric, direction, self.splits)
+        self.peak_learning_rate = peak_learning_rate(config, len(self.splits.train_x))
+        """What ``learning_rate`` comes to for the batch, by ``batch_lr_rule``; schedules are factors of it."""
         self._should_stop = should_stop
         self._random = RandomStream(config.seed, self.splits.device)
         self.scaling = input_scaling(config, self.splits.train_x, self.splits.train_statistics)
@@ -91,7 +93,7 @@ class TrainingRun:
             model=self.model,
             splits=self.splits,
             scaling=self.scaling,
-            clip_norm=config.clip_norm,
+            clip_norm=self._trainer.clip_norm,
             is_complete=telemetry,
         )
         self._rows: list[EpochReadings] = []
@@ -329,7 +331,7 @@ class TrainingRun:
     def _learning_rates(self, epoch: int) -> list[float]:
         """Of each optimizer step of ``epoch``."""
         n = len(self._trainer.step_sizes)
-        peak = self.config.learning_rate * (self._plateau.factor if self._plateau else 1.0)
+        peak = self.peak_learning_rate * (self._plateau.factor if self._plateau else 1.0)
         first, n_steps = (epoch - 1) * n, self.config.epochs * n
         return [peak * learning_rate_factor(step, n_steps, self.config) for step in range(first, first + n)]
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from studies.records import Outcome
+from tuner.training.augmentation import augmentation
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.input_scaling import InputScaling
 from tuner.training.datasets.splits import Splits
@@ -88,20 +89,27 @@ class EpochTrainer:
         self._batch_size = batch_size
         self.step_sizes = minibatch_sizes(n, batch_size * self.config.accumulation_steps)
         """Samples of each optimizer step of an epoch."""
+        self.clip_norm = self.config.clip_norm if self.config.clipping else 0.0
+        """Largest global norm of a gradient; 0 is off."""
+        self._augmentation = augmentation(self.config, self.splits.input_shape)
         self._parameters = self.optimizer.parameters
         self._no_norm = torch.zeros((), device=self.splits.device)
         self._reads_hits = self.splits.kind == "classification"
 
     def run(self, order: Tensor, learning_rates: Sequence[float], probe: UpdateProbe | None) -> EpochPass:
-        """Train on the samples in ``order`` (int64, on the device), one learning rate an optimizer step."""
+        """Train on the samples in ``order`` (int64, on the device), one learning rate an optimizer step.
+
+        Fewer rates than the epoch has steps train on its first steps only.
+        """
+        step_sizes = self.step_sizes[: len(learning_rates)]
         self.model.train()
         started = time.perf_counter()
         done = EpochPass()
-        probed = probed_steps(len(self.step_sizes)) if probe is not None else frozenset()
+        probed = probed_steps(len(step_sizes)) if probe is not None else frozenset()
         n_gathered = min(max(GATHERED_SAMPLES // self.step_sizes[0], 1), GATHERED_STEPS)
         n_polled = n_blocks_polled = 0
-        for first in range(0, len(self.step_sizes), n_gathered):
-            sizes = self.step_sizes[first : first + n_gathered]
+        for first in range(0, len(step_sizes), n_gathered):
+            sizes = step_sizes[first : first + n_gathered]
             block = order[done.n_samples : done.n_samples + sum(sizes)]
             rates = learning_rates[first : first + n_gathered]
             self._train_block(block, sizes, rates, {step - first for step in probed}, probe, done)
@@ -123,7 +131,8 @@ class EpochTrainer:
         done: EpochPass,
     ) -> None:
         """Gather and scale the samples of a few optimizer steps, and take the steps."""
-        all_x = self.scaling(self.splits.train_x.index_select(0, block))
+        raw = self.splits.train_x.index_select(0, block)
+        all_x = self.scaling(raw if self._augmentation is None else self._augmentation(raw))
         all_y = self.splits.train_y.index_select(0, block)
         outputs: list[Tensor] = []
         losses: list[Tensor] = []
@@ -164,17 +173,16 @@ class EpochTrainer:
 
         Their norms, one a parameter, are added to ``all_norms``.
         """
-        clip_norm = self.config.clip_norm
         if probe is not None:
             probe.before()
-        if self.reads_gradients or clip_norm:
+        if self.reads_gradients or self.clip_norm:
             gradients = [p.grad for p in self._parameters if p.grad is not None]
             norms = list(torch._foreach_norm(gradients))  # noqa: SLF001 - get_total_norm costs twice as much
             norms.extend([self._no_norm] * (len(self._parameters) - len(norms)))
             all_norms.extend(norms)
-            if clip_norm:
+            if self.clip_norm:
                 norm = torch.linalg.vector_norm(torch.stack(norms))
-                factor = (clip_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
+                factor = (self.clip_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
                 torch._foreach_mul_(gradients, factor)
         self.optimizer.step(learning_rate)
         if probe is not None:

@@ -30,15 +30,22 @@ class Optimizer(ABC):
     Args:
         parameters: what is trained.
         state: how each parameter's share of the state begins, by name.
+        decoupled_decay: shrinks each parameter by ``rate`` times this before its update (Loshchilov and Hutter 2019,
+            arXiv:1711.05101), for kernels that know weight decay only as part of the gradient.
 
     Raises:
         ConfigurationError: for complex parameters, for which torch has no such kernels.
     """
 
     def __init__(
-        self, parameters: Iterable[Parameter], state: Mapping[str, Callable[[Tensor], Tensor]]
+        self,
+        parameters: Iterable[Parameter],
+        state: Mapping[str, Callable[[Tensor], Tensor]],
+        *,
+        decoupled_decay: float = 0.0,
     ) -> None:
         self.parameters = tuple(parameters)
+        self._decoupled_decay = decoupled_decay
         for parameter in self.parameters:
             if not parameter.is_floating_point():
                 raise ConfigurationError(
@@ -53,11 +60,16 @@ class Optimizer(ABC):
         for parameters, state in self._groups:
             gradients = [gradient for parameter in parameters if (gradient := parameter.grad) is not None]
             if len(gradients) == len(parameters):
-                self._update(parameters, gradients, state, learning_rate)
+                self._move(parameters, gradients, state, learning_rate)
             elif gradients:
                 is_moved = [parameter.grad is not None for parameter in parameters]
                 moved, *moved_state = (list(compress(column, is_moved)) for column in (parameters, *state))
-                self._update(moved, gradients, moved_state, learning_rate)
+                self._move(moved, gradients, moved_state, learning_rate)
+
+    def _move(self, parameters: Tensors, gradients: Tensors, state: list[Tensors], rate: float) -> None:
+        if self._decoupled_decay:
+            torch._foreach_mul_(parameters, 1 - rate * self._decoupled_decay)
+        self._update(parameters, gradients, state, rate)
 
     @abstractmethod
     def _update(self, parameters: Tensors, gradients: Tensors, state: list[Tensors], rate: float) -> None:
@@ -78,10 +90,17 @@ class SGD(Optimizer):
     """Stochastic gradient descent, as ``torch.optim.SGD(fused=True)``."""
 
     def __init__(
-        self, parameters: Iterable[Parameter], *, momentum: float, nesterov: bool, weight_decay: float
+        self,
+        parameters: Iterable[Parameter],
+        *,
+        momentum: float,
+        nesterov: bool,
+        weight_decay: float,
+        decoupled_decay: float,
     ) -> None:
         # torch begins with the first gradient instead of zeros; without dampening that is the same.
-        super().__init__(parameters, {"momentum": torch.zeros_like} if momentum else {})
+        state = {"momentum": torch.zeros_like} if momentum else {}
+        super().__init__(parameters, state, decoupled_decay=decoupled_decay)
         self._momentum = momentum
         self._nesterov = nesterov and momentum > 0
         self._weight_decay = weight_decay
@@ -160,9 +179,10 @@ class RMSprop(Optimizer):
         momentum: float,
         epsilon: float,
         weight_decay: float,
+        decoupled_decay: float,
     ) -> None:
         state = {"square": torch.zeros_like} | ({"momentum": torch.zeros_like} if momentum else {})
-        super().__init__(parameters, state)
+        super().__init__(parameters, state, decoupled_decay=decoupled_decay)
         self._alpha = alpha
         self._momentum = momentum
         self._epsilon = epsilon
@@ -194,11 +214,13 @@ def _sgd(config: TrainingConfig, parameters: list[Parameter]) -> Optimizer:
         parameters,
         momentum=config.momentum,
         nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
+        **_decays(config),
     )
 
 
-def _adam(config: TrainingConfig, parameters: list[Parameter], kind: type[Adam] = Adam) -> Optimizer:
+def _adam(config: TrainingConfig, parameters: list[Parameter]) -> Optimizer:
+    # Adam with decoupled weight decay is AdamW.
+    kind = AdamW if config.optimizer == "adamw" or config.weight_decay_kind == "decoupled" else Adam
     return kind(
         parameters,
         beta1=config.beta1,
@@ -208,30 +230,34 @@ def _adam(config: TrainingConfig, parameters: list[Parameter], kind: type[Adam] 
     )
 
 
-def _adamw(config: TrainingConfig, parameters: list[Parameter]) -> Optimizer:
-    return _adam(config, parameters, kind=AdamW)
-
-
 def _rmsprop(config: TrainingConfig, parameters: list[Parameter]) -> Optimizer:
     return RMSprop(
         parameters,
         alpha=config.alpha,
         momentum=config.momentum,
         epsilon=_epsilon(config),
-        weight_decay=config.weight_decay,
+        **_decays(config),
     )
 
 
 _BUILDERS: dict[str, Callable[[TrainingConfig, list[Parameter]], Optimizer]] = {
     "sgd": _sgd,
     "adam": _adam,
-    "adamw": _adamw,
+    "adamw": _adam,
     "rmsprop": _rmsprop,
 }
 
 
 def _epsilon(config: TrainingConfig) -> float:
     return TORCH_EPSILON if config.epsilon is None else config.epsilon
+
+
+def _decays(config: TrainingConfig) -> dict[str, float]:
+    is_decoupled = config.weight_decay_kind == "decoupled"
+    return {
+        "weight_decay": 0.0 if is_decoupled else config.weight_decay,
+        "decoupled_decay": config.weight_decay if is_decoupled else 0.0,
+    }
 
 
 def _zero_steps(parameter: Tensor) -> Tensor:

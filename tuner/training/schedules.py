@@ -1,4 +1,4 @@
-"""How the learning rate changes over a training: factors of ``learning_rate``, pure functions of the step.
+"""How the learning rate changes over a training: its peak, and factors of it as pure functions of the step.
 
 Units: ``step`` and ``n_steps`` count optimizer steps, ``step`` from 0; ``step_size``, ``milestones`` and
 ``restart_period`` are epochs. Warmup rises linearly over the first steps; exponential, cosine and linear then
@@ -20,8 +20,27 @@ PLATEAU_THRESHOLD = 1e-4
 """Relative gain of the validation loss that counts as better (torch's default)."""
 
 
+def peak_learning_rate(config: TrainingConfig, n_train: int) -> float:
+    """The rate that schedules are factors of: ``learning_rate`` carried from the base batch to this config's own.
+
+    linear keeps the way an epoch goes (Goyal et al. 2017, arXiv:1706.02677), sqrt the noise of an update, which suits
+    adam, adamw and rmsprop (Malladi et al. 2022, arXiv:2205.10287). ``n_train`` samples are a full batch.
+    """
+    if config.batch_lr_rule == "none":
+        return config.learning_rate
+    ratio = effective_batch_size(config, n_train) / config.base_batch_size
+    return config.learning_rate * (ratio if config.batch_lr_rule == "linear" else math.sqrt(ratio))
+
+
+def effective_batch_size(config: TrainingConfig, n_train: int) -> int:
+    """Samples of one optimizer step: ``batch_size * accumulation_steps``, at most all of them."""
+    if config.batch_size == "full":
+        return n_train
+    return min(config.batch_size * config.accumulation_steps, n_train)
+
+
 def learning_rate_factor(step: int, n_steps: int, config: TrainingConfig) -> float:
-    """The factor of ``learning_rate`` at optimizer step ``step`` of ``n_steps``.
+    """The factor of the peak learning rate at optimizer step ``step`` of ``n_steps``.
 
     plateau depends on what validation says: here it is constant after warmup, `PlateauState` has its factor.
     """

@@ -17,10 +17,21 @@ NATURAL_LOW = {
     "weight_decay": 0.0,
     "label_smoothing": 0.0,
     "warmup_fraction": 0.0,
+    "augmentation": 0.0,
+    "clip_norm": 0.0,
+    "plateau_patience": 0,
     "depth": 1,
 }
 """Bounds beyond which a lever means nothing."""
-NATURAL_HIGH = {"dropout": 0.9, "label_smoothing": 0.5, "warmup_fraction": 0.5, "one_minus_momentum": 1.0}
+NATURAL_HIGH = {
+    "dropout": 0.9,
+    "label_smoothing": 0.5,
+    "warmup_fraction": 0.1,  # beyond it, warmup_too_long
+    "augmentation": 1.0,
+    "final_lr_fraction": 1.0,
+    "step_gamma": 1.0,
+    **dict.fromkeys(("one_minus_momentum", "one_minus_beta1", "one_minus_beta2", "one_minus_alpha"), 1.0),
+}
 
 
 def find(study: StudyRecord) -> list[Finding]:

@@ -51,8 +51,11 @@ def assert_same_telemetry(mine: Telemetry, theirs: Telemetry) -> None:
         {"optimizer": "rmsprop", "learning_rate": 0.001, "momentum": 0.5, "schedule": "cosine"},
         {"schedule": "plateau", "plateau_patience": 0, "learning_rate": 0.5, "warmup_steps": 7},
         {"patience": 4, "learning_rate": 0.5},
+        {"schedule": "step", "step_size": 2, "step_gamma": 0.5, "warmup_steps": 7},
+        {"schedule": "multistep", "milestones": (2, 4), "batch_lr_rule": "linear"},
+        {"schedule": "restarts", "restart_period": 2, "weight_decay": 0.1, "weight_decay_kind": "decoupled"},
     ],
-    ids=["nesterov", "adam", "adamw", "rmsprop", "plateau", "patience"],
+    ids=["nesterov", "adam", "adamw", "rmsprop", "plateau", "patience", "step", "multistep", "restarts"],
 )
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
 def test_resumed_equals_uninterrupted(tmp_path: Path, keys: dict[str, Any], stop_after: int) -> None:

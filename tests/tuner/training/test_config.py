@@ -63,9 +63,13 @@ def test_text_is_read_as_the_value_it_names(key: str, text: Any, value: Any) -> 
         ({"model": "resnet"}, "model must be mlp, cnn or module:function, but got 'resnet'"),
         ({"model": 3}, "model must be a name, but got 3"),
         ({"warmup_steps": 5, "warmup_fraction": 0.1}, "warmup_steps and warmup_fraction exclude each other"),
+        ({"augmentation": 1.5}, "augmentation must be a number at least 0 and at most 1, but got 1.5"),
+        ({"clipping": 1.0}, "clipping must be true or false, but got 1.0"),
+        ({"batch_lr_rule": "root"}, "batch_lr_rule must be one of none, linear, sqrt, but got 'root'"),
+        ({"base_batch_size": 0}, "base_batch_size must be a whole number at least 1, but got 0"),
         ({"schedule": "exponential", "final_lr_fraction": 0}, "exponential needs final_lr_fraction above 0"),
         ({"lerning_rate": 1}, "Did you mean 'learning_rate'"),
-        ({"augmentation": "none"}, "A config key must be one of"),
+        ({"augmentations": "none"}, "A config key must be one of"),
     ],
 )
 def test_a_fault_says_the_rule_and_what_it_got(mapping: dict[str, Any], message: str) -> None:

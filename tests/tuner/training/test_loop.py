@@ -316,6 +316,26 @@ class TestDataOrder:
         assert len(run.last_steps) == 1
 
 
+class TestSchedules:
+    @pytest.mark.parametrize(
+        "schedule",
+        ["step", "multistep", "exponential", "cosine", "one_cycle", "linear", "restarts", "plateau"],
+    )
+    def test_a_pruned_training_follows_the_whole_ones_curve(self, schedule: str) -> None:
+        """Lengths are of the planned training: ended after 2 of 6 epochs, it had the rates of the whole one."""
+        config = TrainingConfig(
+            epochs=6, batch_size=16, schedule=schedule, warmup_fraction=0.1, plateau_patience=0
+        )
+        whole = finished(config, blobs())
+        pruned = TrainingRun(config, blobs())
+        for row in pruned.epochs():
+            if row.epoch == 2:
+                pruned.stop(Outcome.PRUNED)
+        rates = pruned.telemetry().step_series("learning_rate")
+        assert len(rates) == 12
+        np.testing.assert_array_equal(rates, whole.telemetry().step_series("learning_rate")[:12])
+
+
 class TestReproducibility:
     def test_same_config_same_numbers(self) -> None:
         """Two runs of one config agree to the bit, dropout and all; another seed does not."""

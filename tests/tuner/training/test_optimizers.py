@@ -61,6 +61,14 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], TorchOptimizer]] = {
         {"optimizer": "adamw", "weight_decay": 0.1},
         lambda p: optim.AdamW(p, weight_decay=0.1, fused=True),
     ),
+    "adam decoupled is adamw": (
+        {"optimizer": "adam", "weight_decay": 0.1, "weight_decay_kind": "decoupled"},
+        lambda p: optim.AdamW(p, weight_decay=0.1, fused=True),
+    ),
+    "adam with l2": (
+        {"optimizer": "adam", "weight_decay": 0.1, "weight_decay_kind": "l2"},
+        lambda p: optim.Adam(p, weight_decay=0.1, fused=True),
+    ),
     "rmsprop": ({"optimizer": "rmsprop"}, lambda p: optim.RMSprop(p, foreach=True)),
     "rmsprop decayed": (
         {"optimizer": "rmsprop", "weight_decay": 0.1, "alpha": 0.8, "epsilon": 1e-4},
@@ -97,6 +105,42 @@ def test_every_step_is_torchs_own_to_the_bit(name: str) -> None:
             assert torch.equal(a, b)
     assert torch.equal(mine[1], parameters_like_a_networks()[1])
     assert not torch.equal(mine[2], parameters_like_a_networks()[2])
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"momentum": 0.9},
+        {"momentum": 0.9, "nesterov": True},
+        {"optimizer": "rmsprop"},
+        {"optimizer": "rmsprop", "momentum": 0.9},
+    ],
+    ids=str,
+)
+def test_decoupled_decay_shrinks_beside_the_step(keys: dict[str, Any]) -> None:
+    """p *= 1 - rate * decay, then the step that there is without decay, for each parameter that has a gradient."""
+    decayed, plain = parameters_like_a_networks(), parameters_like_a_networks()
+    decays = {"weight_decay": 0.2, "weight_decay_kind": "decoupled"}
+    optimizer, without = (
+        build_optimizer(TrainingConfig(**keys, **extra), parameters)
+        for extra, parameters in ((decays, decayed), ({}, plain))
+    )
+    for step in range(8):
+        for mine, theirs, gradient in zip(decayed, plain, gradients_of(step, plain), strict=True):
+            mine.grad = theirs.grad = gradient
+            with torch.no_grad():
+                theirs.mul_(1 - rate_of(step) * 0.2 if gradient is not None else 1)
+        optimizer.step(rate_of(step))
+        without.step(rate_of(step))
+        for mine, theirs in zip(decayed, plain, strict=True):
+            assert torch.equal(mine, theirs)
+
+
+def test_adamw_knows_no_l2() -> None:
+    """One sentence, with the optimizer to take instead."""
+    message = "decays weights apart from the gradient, but got weight_decay_kind=l2; take optimizer=adam"
+    with pytest.raises(ConfigurationError, match=message):
+        TrainingConfig(optimizer="adamw", weight_decay_kind="l2")
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch.optim import SGD, lr_scheduler
 
 from tuner.training.config import TrainingConfig
-from tuner.training.schedules import PlateauState, learning_rate_factor, plateau_of, warmup_steps
+from tuner.training.schedules import (
+    PlateauState,
+    effective_batch_size,
+    learning_rate_factor,
+    peak_learning_rate,
+    plateau_of,
+    warmup_steps,
+)
 
 EPOCHS, STEPS_PER_EPOCH = 6, 10
 N_STEPS = EPOCHS * STEPS_PER_EPOCH
@@ -103,6 +110,27 @@ def test_plateau_equals_its_torch_twin(losses: list[float], patience: int, gamma
         twin.step(loss)
         state.update(loss)
         assert state.factor == pytest.approx(optimizer.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "n_samples", "rate"),
+    [
+        ({"batch_size": 256}, 256, 0.1),
+        ({"batch_size": 256, "batch_lr_rule": "linear"}, 256, 0.4),
+        ({"batch_size": 256, "batch_lr_rule": "sqrt"}, 256, 0.2),
+        ({"batch_size": 32, "accumulation_steps": 8, "batch_lr_rule": "linear"}, 256, 0.4),
+        ({"batch_size": 16, "batch_lr_rule": "linear"}, 16, 0.025),
+        ({"batch_size": 64, "batch_lr_rule": "linear"}, 64, 0.1),
+        ({"batch_size": "full", "batch_lr_rule": "sqrt"}, 1600, 0.5),
+        ({"batch_size": "full", "accumulation_steps": 4, "batch_lr_rule": "sqrt"}, 1600, 0.5),
+        ({"batch_size": 5000, "batch_lr_rule": "linear"}, 1600, 2.5),
+    ],
+)
+def test_the_peak_follows_the_samples_of_a_step(keys: dict[str, Any], n_samples: int, rate: float) -> None:
+    """linear and sqrt carry 0.1 at 64 samples over to those of one step: minibatches times steps, or all there are."""
+    config = TrainingConfig(learning_rate=0.1, base_batch_size=64, **keys)
+    assert effective_batch_size(config, n_train=1600) == n_samples
+    assert peak_learning_rate(config, n_train=1600) == pytest.approx(rate)
 
 
 def test_plateau_belongs_to_one_schedule() -> None:
