@@ -251,11 +251,12 @@ class TrainingRun:
         Raises:
             ConfigurationError: when it was taken from a run of another config.
         """
-        mine, theirs = self.config.to_mapping(), state["config"]
+        # A key that is newer than the checkpoint had its default's effect then.
+        mine, theirs = self.config.to_mapping(), {**TrainingConfig().to_mapping(), **state["config"]}
         differences = [
-            f"{key} was {theirs.get(key)} and is now {mine[key]}"
+            f"{key} was {theirs[key]} and is now {mine[key]}"
             for key in mine
-            if mine[key] != theirs.get(key)
+            if mine[key] != theirs[key]
         ]
         if differences:
             raise ConfigurationError(

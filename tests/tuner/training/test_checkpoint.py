@@ -110,6 +110,18 @@ def test_another_config_is_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "checkpoint.pt", other)
 
 
+def test_a_checkpoint_from_before_a_config_key_is_gone_on_with() -> None:
+    """A key it does not know had its default's effect; any other value of it is another config."""
+    run = TrainingRun(TrainingConfig(epochs=1), blobs())
+    next(run.epochs())
+    state = run.state_dict()
+    del state["config"]["augmentation"]
+    TrainingRun(TrainingConfig(epochs=1), blobs()).load_state_dict(state)
+    del state["config"]["momentum"]
+    with pytest.raises(ConfigurationError, match=r"momentum was 0.0 and is now 0.5"):
+        TrainingRun(TrainingConfig(epochs=1, momentum=0.5), blobs()).load_state_dict(state)
+
+
 def test_a_bad_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     """Missing, truncated, foreign and outdated files are ConfigurationErrors that name the file."""
     run = TrainingRun(TrainingConfig(epochs=1), blobs())
