@@ -6,6 +6,7 @@ from search_spaces.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from search_spaces.edits import Edit
+    from search_spaces.exchange.importing import import_space
     from search_spaces.files import load_space
     from search_spaces.lever import Family, Lever
     from search_spaces.presets import preset
@@ -19,6 +20,7 @@ __all__ = [
     "Lever",
     "Role",
     "Space",
+    "import_space",
     "load_space",
     "preset",
 ]
@@ -31,6 +33,7 @@ _HOMES = {
     "Lever": "lever",
     "Role": "space",
     "Space": "space",
+    "import_space": "exchange.importing",
     "load_space": "files",
     "preset": "presets",
 }

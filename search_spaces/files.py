@@ -1,7 +1,7 @@
 """Spaces as YAML files that people write: a catalog lever needs only its name; all faults come at once."""
 
+import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,10 +13,16 @@ from search_spaces.fields import LEVER_FIELDS, field_faults, from_fields, known_
 from search_spaces.lever import Lever
 from search_spaces.presets import PRESETS, preset
 from search_spaces.space import Condition, Role, Space, inconsistencies
+from search_spaces.yaml_dialects import Yaml12Dumper, Yaml12Loader
 
-_SPACE_FIELDS = ("name", "description", "levers", "fixed", "roles")
+SPACE_FIELDS = ("name", "description", "levers", "fixed", "roles")
 _ROLES = [role.value for role in Role]
 _T = TypeVar("_T")
+
+SCHEMA_NAME = "space.schema.json"
+"""The file name of the JSON Schema of such files, here and beside a user's spaces."""
+# Read by editors with yaml-language-server; relative, so that it holds wherever the folder goes.
+_SCHEMA_LINE = f"# yaml-language-server: $schema=./{SCHEMA_NAME}\n"
 
 
 def load_space(name_or_path: str | Path) -> Space:
@@ -30,19 +36,88 @@ def load_space(name_or_path: str | Path) -> Space:
     path = Path(name_or_path)
     if not path.is_file():
         raise unknown_name("A space", str(name_or_path), [*PRESETS, "a YAML file that exists"])
+    return read_space(read_text(path), title=str(path), default_name=path.stem)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that should describe a space.
+
+    Raises:
+        ConfigurationError: for a file that is no text.
+    """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split())
-        raise ConfigurationError(f"A space file must be YAML, but {path} is not: {text}.") from error
-    return _Reading(title=str(path), default_name=path.stem).space(data)
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"A space file must be YAML, but {path} is not: {error}.") from error
+
+
+def parse_yaml(text: str, loader: type[yaml.SafeLoader], *, title: str) -> Any:
+    """The document in ``text``, read by one dialect of ``yaml_dialects``.
+
+    Raises:
+        ConfigurationError: for what is no YAML, in one line with the place.
+    """
+    try:
+        return yaml.load(text, Loader=loader)  # noqa: S506 - they are all SafeLoaders
+    except yaml.YAMLError as error:
+        told = " ".join(str(error).split())
+        raise ConfigurationError(f"A space file must be YAML, but {title} is not: {told}.") from error
+
+
+def parse_json(text: str) -> Any:
+    """The document in ``text`` if it is JSON, else None; a text of YAML's flow style begins like JSON.
+
+    Raises:
+        ConfigurationError: for a key that is there twice.
+    """
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except json.JSONDecodeError:
+        return None
+
+
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigurationError(f"A JSON file must have each key once, but {twice[0]!r} is there twice.")
+    return dict(pairs)
+
+
+def read_space(text: str, *, title: str, default_name: str) -> Space:
+    """The space that a YAML text describes; ``title`` is what errors call it.
+
+    Raises:
+        ConfigurationError: with all the faults of the text.
+    """
+    data = parse_yaml(text, Yaml12Loader, title=title)
+    if isinstance(data, Mapping) and "parameters" in data and "levers" not in data:
+        raise ConfigurationError(
+            f"A space file must have `levers`, but {title} has `parameters`, as W&B sweeps do: "
+            f"`tuner import-space {title} --output FILE` makes a space of it."
+        )
+    return _Reading(title=title, default_name=default_name).space(data)
+
+
+def space_text(space: Space) -> str:
+    """The space as YAML that ``read_space`` reads back; of a catalog lever, only what differs."""
+    return yaml.dump(_written(space), Dumper=Yaml12Dumper, sort_keys=False, width=110)
 
 
 def save_space(space: Space, path: str | Path) -> None:
-    """Write the space so that ``load_space`` gives it back; of a catalog lever, only what differs."""
+    """Write the space so that ``load_space`` gives it back.
+
+    Where the schema lies beside the file (``tuner import-space --schema``), the first line tells editors so.
+    """
     path = Path(path)
+    beside = path.with_name(SCHEMA_NAME).is_file()
+    write_text(f"{_SCHEMA_LINE if beside else ''}{space_text(space)}", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a whole file or nothing; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.dump(_written(space), Dumper=_Dumper, sort_keys=False, width=110)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
@@ -59,7 +134,7 @@ class _Reading:
         """Names and keys of levers with a fault, of which nothing more is to be said."""
 
     def space(self, data: object) -> Space:
-        parts = self._mapping("a space file", data, _SPACE_FIELDS)
+        parts = self._mapping("a space file", data, SPACE_FIELDS)
         written = self._mapping("levers", parts.get("levers"))
         levers = [lever for name, spec in written.items() if (lever := self._lever(name, spec))]
         conditions = {name: when for name, spec in written.items() if (when := self._condition(name, spec))}
@@ -172,35 +247,3 @@ def _lever_written(lever: Lever, condition: Condition | None) -> dict[str, Any] 
         values = condition.values
         fields["when"] = {condition.key: values[0] if len(values) == 1 else list(values)}
     return fields or None
-
-
-# YAML 1.1, PyYAML's, reads 1e-3 as text, `off` as false, 010 as 8 and 1:30 as 90. We read by the core schema
-# of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), less its infinities, octal and hex numbers.
-_PLAIN_WORDS = {
-    "tag:yaml.org,2002:null": r"~|null|Null|NULL|",
-    "tag:yaml.org,2002:bool": r"true|True|TRUE|false|False|FALSE",
-    "tag:yaml.org,2002:int": r"[-+]?(?:0|[1-9][0-9]*)",
-    "tag:yaml.org,2002:float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?",
-}
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads YAML 1.2's plain words, and refuses a key that is there twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.constructor.ConstructorError(
-                problem=f"the key {twice[0]!r} is there twice", problem_mark=node.start_mark
-            )
-        return super().construct_mapping(node, deep=deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what ``_Loader`` would not read as text."""
-
-
-for _schema in (_Loader, _Dumper):
-    _schema.yaml_implicit_resolvers = {}
-    for _tag, _pattern in _PLAIN_WORDS.items():
-        _schema.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), None)

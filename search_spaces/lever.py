@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation, getcontext
 from enum import StrEnum
 from typing import Any, Self, TypeGuard, cast
 
@@ -251,14 +251,20 @@ def number_range(
         raise ConfigurationError(
             f"A range of whole numbers must have whole numbers, but got {low=}, {high=}, {step=}."
         )
-    if step is not None and step > 0 and (_decimal(high) - _decimal(low)) % _decimal(step):
-        raise ConfigurationError(f"`step` must divide `high - low`, but got {low=}, {high=}, {step=}.")
     try:
-        if whole:
+        is_divided = step is None or step <= 0 or not (_decimal(high) - _decimal(low)) % _decimal(step)
+        if is_divided and whole:
             return IntDistribution(int(low), int(high), log=log, step=1 if step is None else int(step))
-        return FloatDistribution(low, high, log=log, step=step)
+        if is_divided:
+            return FloatDistribution(low, high, log=log, step=step)
+    except InvalidOperation as error:  # also from Optuna, which divides in decimals as we do
+        raise ConfigurationError(
+            f"A range must have fewer steps than can be counted in {getcontext().prec} digits, "
+            f"but got {low=}, {high=}, {step=}."
+        ) from error
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+    raise ConfigurationError(f"`step` must divide `high - low`, but got {low=}, {high=}, {step=}.")
 
 
 def choices_of(distribution: BaseDistribution) -> tuple[Value, ...]:

@@ -233,6 +233,11 @@ def test_range_text(distribution: BaseDistribution, text: str) -> None:
             {"low": 0, "high": 1, "step": 0.3},
             r"`step` must divide `high - low`, but got low=0, high=1, step=0\.3",
         ),
+        ({"low": 0.0, "high": 1.0, "step": 1e-300}, "fewer steps than can be counted in 28 digits"),
+        (
+            {"low": 0, "high": 10**40, "whole": True, "step": 1},
+            "fewer steps than can be counted in 28 digits",
+        ),
         ({"low": 0, "high": math.inf}, "must have finite numbers"),
         ({"low": True, "high": 2}, "must have finite numbers"),
         ({"low": 0.5, "high": 2, "whole": True}, "must have whole numbers"),
