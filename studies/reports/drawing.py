@@ -27,7 +27,7 @@ DECADES_OF_LINEAR_TICKS = 0.7
 """A logarithmic axis shorter than this holds too few of 1, 2, 5: plotly's own ticks are better there."""
 
 
-def _styled(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:
+def styled(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:
     figure.update_layout(
         template="none",
         height=height,
@@ -87,7 +87,7 @@ def draw_history(data: History, metric: str) -> go.Figure:
     )
     figure.update_xaxes(title_text="trial", showgrid=False)
     _scaled(figure, axis)
-    return _styled(figure, height=320, legend=True)
+    return styled(figure, height=320, legend=True)
 
 
 def draw_importances(rows: Sequence[LeverImportance]) -> go.Figure:
@@ -118,7 +118,7 @@ def draw_importances(rows: Sequence[LeverImportance]) -> go.Figure:
     figure.update_xaxes(title_text="share of importance", rangemode="tozero")
     n_rows = max(len(shown), 3)
     figure.update_yaxes(showgrid=False, range=[len(shown) - n_rows - 0.5, len(shown) - 0.5])
-    return _styled(figure, height=90 + 26 * n_rows)
+    return styled(figure, height=90 + 26 * n_rows)
 
 
 def draw_curves(curves: Sequence[LearningCurve], quantities: Sequence[str]) -> go.Figure:
@@ -147,7 +147,7 @@ def draw_curves(curves: Sequence[LearningCurve], quantities: Sequence[str]) -> g
             )
     figure.update_xaxes(title_text="epoch", showgrid=False)
     _scaled(figure, axis)
-    return _styled(figure, height=320)
+    return styled(figure, height=320)
 
 
 def draw_slice(data: Slice, metric: str) -> go.Figure:
@@ -175,7 +175,7 @@ def draw_slice(data: Slice, metric: str) -> go.Figure:
         figure.update_xaxes(dtick=1, exponentformat="power")
     figure.update_yaxes(nticks=5)
     _scaled(figure, axis)
-    return _styled(figure, height=240)
+    return styled(figure, height=240)
 
 
 def draw_places(data: Sequence[Place]) -> go.Figure:
@@ -204,6 +204,6 @@ def draw_places(data: Sequence[Place]) -> go.Figure:
             )
     figure.update_xaxes(range=[-0.14, 1.14], showticklabels=False, ticks="", showgrid=False)
     figure.update_yaxes(categoryorder="array", categoryarray=[place.lever for place in shown])
-    _styled(figure, height=90 + 32 * max(len(shown), 2), legend=True)
+    styled(figure, height=90 + 32 * max(len(shown), 2), legend=True)
     figure.update_xaxes(ticks="")
     return figure

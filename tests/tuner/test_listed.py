@@ -78,10 +78,21 @@ def test_equal_and_missing_configs_are_refused() -> None:
         listed([{"batch_size": 128}, {"batch_size": "128"}])
     with pytest.raises(ConfigurationError, match="at least one, but got none"):
         listed([])
-    with pytest.raises(ConfigurationError, match="may differ in words, numbers"):
-        listed([{"milestones": [1]}, {"milestones": [2]}])
     with pytest.raises(ConfigurationError, match="no study database"):
         open_study("l")
+
+
+def test_lists_and_none_are_values_like_others() -> None:
+    """Configs may differ in milestones or epsilon, and share them: each trains as the plain config does."""
+    configs = [{"milestones": [1], "epsilon": 1e-3}, {"milestones": [1, 2], "epsilon": None}]
+    same = {"schedule": "multistep", "optimizer": "adam", "epochs": 3}
+    splits = objective_module.Objective("quick", user_code.blob_arrays).splits
+    for study, given in (("differ", configs), ("share", [{**configs[1], "seed": seed} for seed in (0, 1)])):
+        found = listed([same | config for config in given], study=study)
+        for config, trial in zip(given, found.trials, strict=True):
+            run = TrainingRun(TrainingConfig.from_mapping({"width": 8} | same | config), splits)
+            losses = [row.train_loss for row in run.epochs()]
+            assert [row.train_loss for row in trial.telemetry.epochs] == losses  # type: ignore[union-attr]
 
 
 def test_the_test_split_is_read_only_where_it_is_asked_for() -> None:
