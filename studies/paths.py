@@ -60,6 +60,11 @@ class StudyPaths:
         return self.folder / "best"
 
     @property
+    def best_config(self) -> Path:
+        """The config that the guide ends with."""
+        return self.folder / "best.yaml"
+
+    @property
     def artifacts(self) -> Path:
         """One artifact store for all studies of a root: the dashboard serves a single one."""
         return self.root / ARTIFACTS

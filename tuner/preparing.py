@@ -47,7 +47,7 @@ def prepare_search(  # noqa: PLR0913 - as `search`
         **training,
     )
     enqueued = None if enqueue is None else objective.space.params(_typed(enqueue))
-    recorded = create_study(study or f"{_plain(plan.task)}-{objective.searched_space.name}", plan, storage)
+    recorded = create_study(study or f"{plain_name(plan.task)}-{objective.searched_space.name}", plan, storage)
     if enqueued is not None:
         _enqueue(recorded, enqueued, n_trials=trials)
     trials = n_possible_trials(trials, sampler=sampler, space=objective.space, resolution=plan.resolution)
@@ -240,7 +240,7 @@ def _path(folder: str | Path | None) -> Path | None:
     return None if folder is None else Path(folder)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A task's name as part of a study's: ``npz:data/mine.npz`` is ``mine``, ``module:function`` is ``function``.
 
     Raises:

@@ -1,0 +1,202 @@
+"""Train an experiment's configs as the trials of one study, and judge its claims."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studies.records import TrialRecord
+from studies.storage import shown_url
+from tuner.experiments.experiment import Experiment, JudgedClaim, Restored, Run, Variant
+from tuner.listed import search_listed
+from tuner.prepared_search import ProgressCallback, Search
+from tuner.preparing import plain_name
+from tuner.searching.objective import Task
+from tuner.searching.planning import task_name
+from tuner.training.config import TrainingConfig
+from tuner.training.data import load_dataset
+from tuner.training.datasets.splits import Splits, split_dataset
+from tuner.training.loop import TrainingRun
+from tuner.training.one_epoch import minibatch_sizes
+
+SEEDS = (0, 1, 2)
+"""On which the claims are checked."""
+_SPLIT_SEED = 0
+"""Plays no part where the last samples are the validation split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConductedExperiment:
+    """An experiment after its trainings."""
+
+    experiment: Experiment
+    task: str
+    seeds: tuple[int, ...]
+    search: Search
+    runs: tuple[Run, ...]
+    """What ended, all variants of a seed before those of the next."""
+    claims: tuple[JudgedClaim, ...]
+
+    @property
+    def n_planned(self) -> int:
+        """Trainings, ended or not."""
+        return len(self.experiment.planned(self.seeds))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every training ended."""
+        return len(self.runs) == self.n_planned
+
+    @property
+    def holds(self) -> bool:
+        """Whether every claim was judged, and held."""
+        return all(claim.held is True for claim in self.claims)
+
+    def runs_of(self, label: str) -> list[Run]:
+        """One a seed."""
+        return [run for run in self.runs if run.label == label]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `tuner experiments --json` prints it (DESIGN §3)."""
+        return {
+            "name": self.experiment.name,
+            "question": self.experiment.question,
+            "task": self.task,
+            "study": self.search.study,
+            "storage": shown_url(self.search.storage),
+            "seeds": self.seeds,
+            "fixed": self.experiment.fixed,
+            "space": self.experiment.space.to_json(),
+            "runs": [run.to_json() for run in self.runs],
+            "claims": self.claims,
+        }
+
+
+def conduct(  # noqa: PLR0913 - one keyword per concern
+    experiment: Experiment,
+    task: Task = "mnist",
+    *,
+    seeds: Sequence[int] = SEEDS,
+    study: str | None = None,
+    storage: str | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    data_dir: str | Path | None = None,
+    on_progress: ProgressCallback = lambda _progress: None,
+    announce: Callable[[str], None] = lambda _line: None,
+) -> ConductedExperiment:
+    """Train what is left of an experiment, and judge its claims.
+
+    Args:
+        experiment: one of `EXPERIMENTS`, or one's own.
+        task: the claims of `EXPERIMENTS` were made for MNIST.
+        seeds: each of them decides weights and data order of one training of each variant.
+        study: its name; default ``<task>-experiment-<name>``, and the seeds where they are not the usual ones.
+        storage: a database URL; default ``TUNER_STORAGE``, else ``sqlite:///runs/tuner.db``.
+        workers: processes on this machine, as for `tuner.search`.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        data_dir: where the data lies.
+        on_progress: called now and then while the study runs.
+        announce: takes what a person should know of what goes on.
+
+    Raises:
+        ConfigurationError, DataError: as `tuner.search`.
+
+    Interruption and a halted search are no exceptions here: see ``ConductedExperiment.search``. After an
+    interruption nothing is judged.
+    """
+    planned = experiment.planned(seeds)
+    listed = search_listed(
+        [{**variant.config, "seed": seed} for variant, seed in planned],
+        task,
+        study=study or study_name(experiment, task, seeds),
+        storage=storage,
+        name=experiment.space.name,
+        epochs=experiment.epochs,
+        fixed=experiment.fixed,
+        seed=_SPLIT_SEED,
+        metric=experiment.metric,
+        workers=workers,
+        device=device,
+        data_dir=data_dir,
+        on_progress=on_progress,
+        announce=announce,
+    )
+    was_interrupted = listed.search.interrupted_by is not None
+    runs = [] if was_interrupted else _runs_of(planned, listed.trials)
+    if stopped := [run for run in runs if run.config["patience"]]:
+        splits = _splits_of(stopped[0], task, device=device, data_dir=data_dir, announce=announce)
+        runs = [
+            _evaluated(run, splits, experiment.metric, announce) if run in stopped else run for run in runs
+        ]
+    return ConductedExperiment(
+        experiment=experiment,
+        task=task_name(task),
+        seeds=tuple(seeds),
+        search=listed.search,
+        runs=tuple(runs),
+        claims=tuple(experiment.judge(runs, seeds)),
+    )
+
+
+def study_name(experiment: Experiment, task: Task, seeds: Sequence[int]) -> str:
+    """The study of an experiment; other seeds than the usual have another, for a study's configs never change."""
+    name = f"{plain_name(task_name(task))}-experiment-{experiment.name}"
+    return name if tuple(seeds) == SEEDS else f"{name}-seeds-{'-'.join(map(str, seeds))}"
+
+
+def _runs_of(planned: Sequence[tuple[Variant, int]], trials: Sequence[TrialRecord | None]) -> list[Run]:
+    return [
+        _run_of(variant, seed, trial)
+        for (variant, seed), trial in zip(planned, trials, strict=True)
+        if trial is not None
+    ]
+
+
+def _run_of(variant: Variant, seed: int, trial: TrialRecord) -> Run:
+    telemetry, outcome = trial.telemetry, trial.outcome
+    if telemetry is None or telemetry.data is None or outcome is None:
+        raise ValueError(f"Trial {trial.number} of an experiment must have been recorded whole.")
+    config = TrainingConfig.from_mapping(trial.config)
+    n_train = telemetry.data.n_train
+    batch_size = n_train if config.batch_size == "full" else config.batch_size
+    steps_an_epoch = len(minibatch_sizes(n_train, batch_size * config.accumulation_steps))
+    return Run(
+        label=variant.label,
+        seed=seed,
+        config=trial.config,
+        outcome=outcome,
+        telemetry=telemetry,
+        n_steps=steps_an_epoch * telemetry.epochs[-1].epoch,
+    )
+
+
+def _splits_of(
+    run: Run,
+    task: Task,
+    *,
+    device: str,
+    data_dir: str | Path | None,
+    announce: Callable[[str], None],
+) -> Splits:
+    """The splits that the study's trainings had."""
+    config = TrainingConfig.from_mapping(run.config)
+    dataset = load_dataset(task, data_dir=None if data_dir is None else Path(data_dir), announce=announce)
+    return split_dataset(
+        dataset,
+        split=config.split,
+        validation_fraction=config.validation_fraction,
+        seed=_SPLIT_SEED,
+        device=device,
+    )
+
+
+def _evaluated(run: Run, splits: Splits, metric: str, announce: Callable[[str], None]) -> Run:
+    """The run with what early stopping gave back: a study keeps readings of every training, but not its weights."""
+    seconds = run.computation["seconds"]
+    announce(f"Training {run.label!r} with seed {run.seed} again for its weights, about {seconds:.0f} s …")
+    training = TrainingRun(TrainingConfig.from_mapping(run.config), splits, metric=metric)
+    recorded = [readings.validation_loss for readings in training.epochs()][1:]
+    restored = Restored(recorded_minimum=min(recorded), evaluated=training.evaluate("validation").loss)
+    return dataclasses.replace(run, restored=restored)
