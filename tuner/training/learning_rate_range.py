@@ -1,0 +1,300 @@
+"""The learning-rate range test: how high may the rate be, and which one to take.
+
+Two stages, in several seeded sweeps: an exponential ramp, then holding candidate rates and bisecting between stable
+and not. `LearningRateRange` has the marked rates, or the reason why none should be trusted. docs/learning_rate_range.md
+tells what it rests on.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from search_spaces.errors import ConfigurationError
+from tuner.training.config import TrainingConfig
+from tuner.training.datasets.dataset import Dataset
+from tuner.training.datasets.splits import Splits, split_dataset
+from tuner.training.models import ModelBuilder
+from tuner.training.rate.learner import ConfigLearner, Learner
+from tuner.training.rate.own_loop import Batches, LossFunction, OwnLearner, untouched_randomness
+from tuner.training.rate.progress import OnRangeProgress, RangeProgress, WatchedLearner
+from tuner.training.rate.ramp import FALL_SHARE
+from tuner.training.rate.sweep import Sweep, SweepPlan, run_sweep
+
+__all__ = [
+    "LearningRateRange",
+    "RangeProgress",
+    "Sweep",
+    "SweepPlan",
+    "learning_rate_range",
+    "learning_rate_range_of",
+    "range_test",
+]
+
+BACK_OFF = 0.85
+"""Of the highest stable rate: full speed lies at the edge of stability, 10-20% below it is safe (Cohen et al. 2021,
+arXiv:2103.00065, on why training lives at that edge)."""
+LARGEST_SPREAD = 10.0
+"""Between the sweeps' highest stable rates: sweeps that differ by a decade say nothing."""
+N_SWEEPS, N_STEPS, HOLD_STEPS = 3, 200, 400
+RANGES = {"sgd": (1e-4, 10.0)}
+ADAPTIVE_RANGE = (1e-6, 1.0)
+"""Of optimizers that divide by the gradient's size: a step is about the rate itself."""
+MIN_STEPS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRateRange:
+    """What a range test found; rates are in the unit of the config's ``learning_rate``.
+
+    Marks are geometric medians over the sweeps, None where a sweep has none. Where ``reliable`` is False there is no
+    suggestion, and ``reason`` says why.
+    """
+
+    suggested: float | None
+    """85% of ``highest_stable``."""
+    steepest: float | None
+    valley: float | None
+    highest_stable: float | None
+    low: float | None
+    """The lowest suggestion of a single sweep."""
+    high: float | None
+    """The highest suggestion of a single sweep."""
+    reliable: bool
+    reason: str
+    sweeps: tuple[Sweep, ...]
+    tested_low: float
+    """The range of rates that was tested."""
+    tested_high: float
+
+    def interval(self, mark: str) -> tuple[float, float] | None:
+        """The lowest and the highest ``mark`` (steepest, valley, highest_stable) of a single sweep."""
+        values = [value for sweep in self.sweeps if (value := getattr(sweep, mark)) is not None]
+        return (min(values), max(values)) if values else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As `tuner lr-range --json` prints it (DESIGN §3)."""
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        intervals = {mark: self.interval(mark) for mark in ("steepest", "valley", "highest_stable")}
+        return own | {"sweeps": [sweep.to_json() for sweep in self.sweeps], "intervals": intervals}
+
+
+def learning_rate_range(  # noqa: PLR0913 - one keyword per concern
+    config: TrainingConfig,
+    data: Dataset | Splits,
+    *,
+    device: str | torch.device = "auto",
+    model: ModelBuilder | None = None,
+    n_sweeps: int = N_SWEEPS,
+    seed: int | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    n_steps: int = N_STEPS,
+    hold_steps: int = HOLD_STEPS,
+    on_progress: OnRangeProgress = lambda _progress: None,
+) -> LearningRateRange:
+    """Test ``config``'s learning rate; its own ``learning_rate``, schedule and warmup play no part.
+
+    Args:
+        config: what is trained.
+        data: a data set, which is then split as the config says, or splits.
+        device: where to train; splits stay where they are.
+        model: ``(config, input_shape, n_outputs) -> nn.Module`` instead of ``config.model``.
+        n_sweeps: with the seeds ``seed``, ``seed + 1``, ...: each with weights and a data order of its own.
+        seed: None is the config's.
+        low: the lowest rate of the ramp; None is 1e-4 for sgd and 1e-6 for the others.
+        high: the highest rate at all; None is 10 for sgd and 1 for the others.
+        n_steps: of the ramp.
+        hold_steps: for which each candidate rate is held.
+        on_progress: told every few dozen steps.
+
+    Raises:
+        ConfigurationError: for a range, a number of steps or a model that cannot be.
+    """
+    default_low, default_high = RANGES.get(config.optimizer, ADAPTIVE_RANGE)
+    plan = _plan(
+        low=default_low if low is None else low,
+        high=default_high if high is None else high,
+        n_steps=n_steps,
+        hold_steps=hold_steps,
+        n_sweeps=n_sweeps,
+    )
+    seed = config.seed if seed is None else seed
+    splits = data if isinstance(data, Splits) else _split(config, data, device)
+    learner = ConfigLearner(config, splits, model=model)
+    return range_test(learner, plan, seeds=range(seed, seed + n_sweeps), on_progress=on_progress)
+
+
+def learning_rate_range_of(  # noqa: PLR0913 - one keyword per concern
+    model: nn.Module,
+    optimizer: Optimizer,
+    batches: Batches,
+    loss: LossFunction,
+    *,
+    n_sweeps: int = N_SWEEPS,
+    seed: int = 0,
+    low: float = 1e-6,
+    high: float = 10.0,
+    n_steps: int = N_STEPS,
+    hold_steps: int = HOLD_STEPS,
+    on_progress: OnRangeProgress = lambda _progress: None,
+) -> LearningRateRange:
+    """Test the learning rate of a loop of your own: ``loss(model(x), y)`` for each ``(x, y)`` of ``batches``.
+
+    All work is done on copies; model, optimizer, gradients, random states and a DataLoader's generator are as before.
+    Every sweep starts from the weights as they are and differs in data order and dropout.
+
+    Args:
+        model: on the device where it trains; minibatches are moved there.
+        optimizer: any of torch's kind. Parameter groups keep the ratios of their rates, and rates here are those of
+            the group with the highest one.
+        batches: what can be gone through again and again: a DataLoader, a list.
+        loss: ``(outputs, targets)`` to the mean loss.
+        n_sweeps: with the seeds ``seed``, ``seed + 1``, ...
+        seed: of the first sweep.
+        low: the lowest rate of the ramp.
+        high: the highest rate at all.
+        n_steps: of the ramp.
+        hold_steps: for which each candidate rate is held.
+        on_progress: told every few dozen steps.
+
+    Raises:
+        ConfigurationError: for a range or a number of steps that cannot be, batches that are used up after once or
+            empty, a model that cannot be copied, an optimizer whose rates are all 0.
+    """
+    plan = _plan(low=low, high=high, n_steps=n_steps, hold_steps=hold_steps, n_sweeps=n_sweeps)
+    with untouched_randomness(batches):
+        learner = OwnLearner(model, optimizer, batches, loss)
+        return range_test(learner, plan, seeds=range(seed, seed + n_sweeps), on_progress=on_progress)
+
+
+def range_test(
+    learner: Learner,
+    plan: SweepPlan,
+    *,
+    seeds: Sequence[int],
+    on_progress: OnRangeProgress = lambda _progress: None,
+) -> LearningRateRange:
+    """The range test on anything that can start again and be stepped: one sweep for each of ``seeds``."""
+    watched = WatchedLearner(learner, plan, n_sweeps=len(seeds), tell=on_progress)
+    sweeps = []
+    for seed in seeds:
+        watched.start_sweep()
+        sweeps.append(run_sweep(watched, plan, seed=seed))
+    return _concluded(tuple(sweeps), plan)
+
+
+def _concluded(sweeps: tuple[Sweep, ...], plan: SweepPlan) -> LearningRateRange:
+    marks = {
+        mark: _geometric_median([getattr(sweep, mark) for sweep in sweeps])
+        for mark in ("steepest", "valley", "highest_stable")
+    }
+    refused = LearningRateRange(
+        **marks,
+        suggested=None,
+        low=None,
+        high=None,
+        reliable=False,
+        reason=_refusal(sweeps, plan) or "",
+        sweeps=sweeps,
+        tested_low=plan.low,
+        tested_high=plan.high,
+    )
+    limits, highest = _limits(sweeps), marks["highest_stable"]
+    if refused.reason or highest is None:
+        return refused
+    reason = (
+        f"{BACK_OFF:.0%} of {highest:.3g}, the highest rate that is stable when held for {plan.hold_steps} steps; "
+        f"{_agreement(limits)}."
+    )
+    return dataclasses.replace(
+        refused,
+        suggested=BACK_OFF * highest,
+        low=BACK_OFF * min(limits),
+        high=BACK_OFF * max(limits),
+        reliable=True,
+        reason=reason,
+    )
+
+
+def _limits(sweeps: Sequence[Sweep]) -> list[float]:
+    return [sweep.highest_stable for sweep in sweeps if sweep.highest_stable is not None]
+
+
+def _agreement(limits: Sequence[float]) -> str:
+    if len(limits) == 1:
+        return "one sweep, so its spread is not known"
+    return f"{len(limits)} sweeps agree within a factor of {max(limits) / min(limits):.2f}"
+
+
+def _refusal(sweeps: Sequence[Sweep], plan: SweepPlan) -> str | None:
+    """Why no rate should be suggested; None when one may be."""
+    n = len(sweeps)
+    n_broken = sum(sweep.ramp.is_broken for sweep in sweeps)
+    if n_broken:
+        return (
+            f"Not finite: in {n_broken} of {n} sweeps the loss was not a finite number from the first steps on, at a "
+            f"rate of {plan.low:g}; look at the data and the model, or lower the lower end of the range."
+        )
+    n_flat = sum(not sweep.ramp.falls for sweep in sweeps)
+    if n_flat:
+        return (
+            f"Too flat: in {n_flat} of {n} sweeps the loss did not fall beyond its noise, and by {FALL_SHARE:.0%}, "
+            f"between {plan.low:g} and {plan.high:g}; look at the data and the model, or widen the range."
+        )
+    n_endless = sum(sweep.lowest_unstable is None for sweep in sweeps)
+    if n_endless:
+        return (
+            f"Never unstable: in {n_endless} of {n} sweeps {plan.high:g}, the highest rate tried, was still stable; "
+            f"raise the upper end of the range."
+        )
+    n_hopeless = sum(sweep.highest_stable is None for sweep in sweeps)
+    if n_hopeless:
+        return (
+            f"Never stable: in {n_hopeless} of {n} sweeps even {plan.low:g}, the lowest rate tried, was not stable; "
+            f"lower the lower end of the range."
+        )
+    limits = _limits(sweeps)
+    if max(limits) >= LARGEST_SPREAD * min(limits):
+        return (
+            f"Spread over a decade: the sweeps' highest stable rates go from {min(limits):.3g} to {max(limits):.3g}; "
+            f"hold the rates for more steps, or take more samples a step."
+        )
+    return None
+
+
+def _geometric_median(values: Sequence[float | None]) -> float | None:
+    """None when a sweep has no value: a median over the lucky ones would hide the others."""
+    known = [value for value in values if value is not None]
+    return math.exp(float(np.median(np.log(known)))) if known and len(known) == len(values) else None
+
+
+def _plan(*, low: float, high: float, n_steps: int, hold_steps: int, n_sweeps: int) -> SweepPlan:
+    faults = []
+    if not 0 < low < high < math.inf:
+        faults.append(f"0 < low < high must hold for the rates, but got low={low:g} and high={high:g}.")
+    if n_steps < MIN_STEPS or hold_steps < MIN_STEPS:
+        faults.append(
+            f"Ramp and hold need at least {MIN_STEPS} steps each, but got {n_steps} and {hold_steps}."
+        )
+    if n_sweeps < 1:
+        faults.append(f"At least one sweep is needed, but got {n_sweeps}.")
+    if faults:
+        raise ConfigurationError("\n".join(faults))
+    return SweepPlan(low=low, high=high, n_steps=n_steps, hold_steps=hold_steps)
+
+
+def _split(config: TrainingConfig, dataset: Dataset, device: str | torch.device) -> Splits:
+    return split_dataset(
+        dataset,
+        split=config.split,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+        device=device,
+    )
