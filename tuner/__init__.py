@@ -7,39 +7,62 @@ from tuner.version import __version__
 
 if TYPE_CHECKING:
     from tuner.api import resume, search
+    from tuner.confirmation import confirm_configs, confirm_study
     from tuner.exporting import export
+    from tuner.listed import Listed, search_listed
     from tuner.one_training import Training, train
     from tuner.prepared_search import Search
     from tuner.searching.objective import Objective
+    from tuner.training.batch_size import find_batch_size
     from tuner.training.checkpoint import load_trained
     from tuner.training.config import TrainingConfig
     from tuner.training.data import TaskData
+    from tuner.training.learning_rate_range import learning_rate_range, learning_rate_range_of
+    from tuner.workflow import Tuning, tune
 
 __all__ = [
+    "Listed",
     "Objective",
     "Search",
     "TaskData",
     "Training",
     "TrainingConfig",
+    "Tuning",
     "__version__",
+    "confirm_configs",
+    "confirm_study",
     "export",
+    "find_batch_size",
+    "learning_rate_range",
+    "learning_rate_range_of",
     "load_trained",
     "resume",
     "search",
+    "search_listed",
     "train",
+    "tune",
 ]
 
 _HOMES = {
+    "Listed": "tuner.listed",
     "Objective": "tuner.searching.objective",
     "Search": "tuner.prepared_search",
     "TaskData": "tuner.training.data",
+    "Training": "tuner.one_training",
     "TrainingConfig": "tuner.training.config",
+    "Tuning": "tuner.workflow",
+    "confirm_configs": "tuner.confirmation",
+    "confirm_study": "tuner.confirmation",
+    "export": "tuner.exporting",
+    "find_batch_size": "tuner.training.batch_size",
+    "learning_rate_range": "tuner.training.learning_rate_range",
+    "learning_rate_range_of": "tuner.training.learning_rate_range",
+    "load_trained": "tuner.training.checkpoint",
     "resume": "tuner.api",
     "search": "tuner.api",
-    "Training": "tuner.one_training",
-    "export": "tuner.exporting",
-    "load_trained": "tuner.training.checkpoint",
+    "search_listed": "tuner.listed",
     "train": "tuner.one_training",
+    "tune": "tuner.workflow",
 }
 
 
