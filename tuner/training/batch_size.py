@@ -1,0 +1,319 @@
+"""Which batch size trains fastest: by measuring speed, memory and the time to a target loss."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces.errors import ConfigurationError
+from tuner.training.batching.candidates import Candidate, RateRule, Verdict, batch_candidates, rate_rule
+from tuner.training.batching.memory import memory_meter
+from tuner.training.batching.noise_scale import NoiseScale, read_noise_scale
+from tuner.training.batching.race import Target, finalists, race, reference_steps, target_of
+from tuner.training.batching.reasons import reason_of
+from tuner.training.batching.recheck import Recheck, recheck_rate
+from tuner.training.batching.stepping import SteppedTraining
+from tuner.training.batching.throughput import Measured, measure_throughput, take_turns
+from tuner.training.config import TrainingConfig
+from tuner.training.datasets.dataset import Dataset
+from tuner.training.datasets.splits import Splits, split_dataset
+from tuner.training.models import ModelBuilder
+from tuner.training.schedules import effective_batch_size
+
+__all__ = ["BatchSizeChoice", "Candidate", "NoiseScale", "Progress", "Verdict", "find_batch_size"]
+
+NEARLY_BEST = 1.05
+"""Times the best time to the target: what no one would notice. Among those the smallest batch is taken."""
+N_SEEDS = 3
+TIMING_RATE_SHARE = 1e-3
+"""Of the learning rate while throughput is measured: a step costs the same, and none diverges."""
+THROUGHPUT_SHARE, REFERENCE_SHARE, NOISE_SHARE = 0.2, 0.08, 0.04
+RACE_SHARE, TIMING_SHARE, RECHECK_SHARE = 0.45, 0.08, 0.15
+"""Of the time budget, in the order of the stages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the finder is."""
+
+    stage: str
+    fraction: float
+    """Done, of the whole, by a rough plan."""
+    seconds: float
+    """Since it began."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace so far; None before there is one."""
+        return self.seconds * (1 - self.fraction) / self.fraction if self.fraction > 0 else None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSizeChoice:
+    """The pick, and all that was measured for it."""
+
+    batch_size: int
+    accumulation_steps: int
+    learning_rate: float
+    """For this batch as it is, without a ``batch_lr_rule``."""
+    candidates: tuple[Candidate, ...]
+    knee: int
+    """The smallest batch size with nearly all of the highest throughput."""
+    largest_that_fits: int | None
+    """By the memory model; None where no limit was seen."""
+    target_loss: float
+    """Of validation; see `race`."""
+    rule: RateRule
+    recheck: Recheck | None
+    noise_scale: NoiseScale
+    reason: str
+
+    @property
+    def picked(self) -> Candidate:
+        return next(c for c in self.candidates if c.batch_size == self.batch_size)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `tuner batch-size --json` prints it (DESIGN §3)."""
+        return {
+            "batch_size": self.batch_size,
+            "accumulation_steps": self.accumulation_steps,
+            "learning_rate": self.learning_rate,
+            "effective_batch_size": self.picked.effective_batch_size,
+            "rule": self.rule.rule,
+            "base": {"learning_rate": self.rule.learning_rate, "batch_size": self.rule.batch_size},
+            "target_loss": self.target_loss,
+            "knee": self.knee,
+            "largest_that_fits": self.largest_that_fits,
+            "noise_scale": dataclasses.asdict(self.noise_scale),
+            "recheck": dataclasses.asdict(self.recheck) if self.recheck else None,
+            "reason": self.reason,
+            "candidates": [dataclasses.asdict(candidate) for candidate in self.candidates],
+        }
+
+
+def find_batch_size(  # noqa: PLR0913 - one keyword per concern
+    config: TrainingConfig,
+    data: Dataset | Splits,
+    *,
+    device: str = "auto",
+    model: ModelBuilder | None = None,
+    rule: str | None = None,
+    effective: int | None = None,
+    target_loss: float | None = None,
+    recheck: bool = True,
+    candidates: Sequence[int] | None = None,
+    n_seeds: int = N_SEEDS,
+    budget_seconds: float = 40.0,
+    on_progress: OnProgress = lambda _progress: None,
+) -> BatchSizeChoice:
+    """Find the batch size that reaches a target loss soonest, and the learning rate that goes with it.
+
+    Args:
+        config: its learning rate is known to work at its own batch size: both are the base of the rule. The rate stays
+            constant meanwhile, since the trainings here are far shorter than a schedule.
+        data: a data set, which is then split as the config says, or splits.
+        device: where to train; splits are already somewhere, and stay there.
+        model: ``(config, input_shape, n_outputs) -> nn.Module`` instead of ``config.model``.
+        rule: none, linear or sqrt; None is the config's own ``batch_lr_rule``, else linear for sgd, else sqrt.
+        effective: a wanted effective batch; what is found is then how to accumulate it.
+        target_loss: of validation; None is what the config itself reaches after two epochs (at least 200 optimizer
+            steps, but no more than it would train).
+        recheck: test the pick's rate with a short learning-rate range test, and lower it where it is not stable.
+        candidates: batch sizes instead of powers of two; all of them are tried.
+        n_seeds: trainings of each candidate that is near the best.
+        budget_seconds: about how long it may take; slow models get shorter trainings and tests.
+        on_progress: called now and then.
+
+    Raises:
+        ConfigurationError: for sizes that the data cannot have, a config that does not learn, a target above the
+            untrained model's loss, or a model that does not fit into memory even at the smallest batch.
+    """
+    if not budget_seconds > 0:
+        raise ConfigurationError(f"budget_seconds must be more than 0, but got {budget_seconds:g}.")
+    if n_seeds < 1:
+        raise ConfigurationError(f"n_seeds must be at least 1, but got {n_seeds}.")
+    splits = data if isinstance(data, Splits) else _split(config, data, device)
+    finder = _Finder(
+        config=config,
+        splits=splits,
+        model=model,
+        rule=rate_rule(config, len(splits.train_x), rule),
+        seeds=range(config.seed, config.seed + n_seeds),
+        budget_seconds=budget_seconds,
+        on_progress=on_progress,
+    )
+    measured = finder.measure(effective=effective, sizes=candidates)
+    target, noise = finder.reference(measured, target_loss)
+    raced = finder.race(measured, target)
+    picked, raced, rechecked = finder.pick(raced, target, measured.knee, recheck=recheck)
+    return BatchSizeChoice(
+        batch_size=picked.batch_size,
+        accumulation_steps=picked.accumulation_steps,
+        learning_rate=picked.learning_rate,
+        candidates=raced,
+        knee=measured.knee,
+        largest_that_fits=measured.largest_that_fits,
+        target_loss=target.loss,
+        rule=finder.rule,
+        recheck=rechecked,
+        noise_scale=noise,
+        reason=reason_of(picked, raced, target.loss, finder.rule, rechecked, effective=effective),
+    )
+
+
+@dataclass(kw_only=True)
+class _Finder:
+    """The stages of `find_batch_size` on one config and its data."""
+
+    config: TrainingConfig
+    splits: Splits
+    model: ModelBuilder | None
+    rule: RateRule
+    seeds: Sequence[int]
+    budget_seconds: float
+    on_progress: OnProgress
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+
+    def measure(self, *, effective: int | None, sizes: Sequence[int] | None) -> Measured:
+        """Throughput and memory."""
+        n_train = len(self.splits.train_x)
+        candidates = batch_candidates(self.config, n_train, rule=self.rule, effective=effective, sizes=sizes)
+        own = effective_batch_size(self.config, n_train) if effective is None else 0
+        # What torch and the data hold once a training has begun is no candidate's memory.
+        self._start(candidates[0], self.config.seed).train(1)
+        return measure_throughput(
+            candidates,
+            self._start_slowed,
+            memory_meter(self.splits.device),
+            at_least=own if sizes is None else n_train,
+            budget_seconds=self.budget_seconds * THROUGHPUT_SHARE,
+            on_part=self._stage("throughput", 0.0, THROUGHPUT_SHARE),
+        )
+
+    def reference(self, measured: Measured, loss: float | None) -> tuple[Target, NoiseScale]:
+        """The target, and the noise scale where the reference training came to it."""
+        reference = self._reference_of(measured.candidates)
+        training = self._start(reference, self.config.seed)
+        budget = self.budget_seconds * REFERENCE_SHARE
+        n_steps = reference_steps(training, reference.seconds_per_step, budget)
+        target = target_of(training, n_steps, seed=self.config.seed, loss=loss)
+        n_most = int(self.budget_seconds * NOISE_SHARE * (reference.samples_per_second or 0.0))
+        return target, read_noise_scale(training, seed=self.config.seed, n_most=n_most)
+
+    def race(self, measured: Measured, target: Target) -> tuple[Candidate, ...]:
+        """The time to the target, of every candidate whose throughput gives it a chance."""
+        on_part = self._stage("training", 1 - RECHECK_SHARE - TIMING_SHARE - RACE_SHARE, RACE_SHARE)
+        raced = self._race(measured.hopeful(self.rule.batch_size), measured.candidates, target, on_part)
+        timed = self._timed_again(finalists(raced))
+        by_size = {candidate.batch_size: candidate for candidate in (*raced, *timed)}
+        return tuple(by_size.get(candidate.batch_size, candidate) for candidate in measured.candidates)
+
+    def _timed_again(self, runners: Sequence[Candidate]) -> list[Candidate]:
+        """The few between which it is decided, timed among themselves with more turns each."""
+        if len(runners) < 2:
+            return []
+        speeds = take_turns(
+            runners,
+            self._start_slowed,
+            deadline=time.monotonic() + self.budget_seconds * TIMING_SHARE,
+            on_part=self._stage("timing", 1 - RECHECK_SHARE - TIMING_SHARE, TIMING_SHARE),
+        )
+        return [c.at_speed(speeds[c.batch_size]) for c in runners if c.batch_size in speeds]
+
+    def pick(
+        self, candidates: tuple[Candidate, ...], target: Target, knee: int, *, recheck: bool
+    ) -> tuple[Candidate, tuple[Candidate, ...], Recheck | None]:
+        """The pick, the candidates with what rechecks changed, and the recheck of the pick.
+
+        A candidate whose rate is lowered runs to the target once more, and competes again with the time it then takes.
+        """
+        rechecks: dict[int, Recheck] = {}
+        while True:
+            picked = pick_candidate(candidates, knee)
+            if not recheck or picked.batch_size in rechecks:
+                return picked, candidates, rechecks.get(picked.batch_size)
+            checked = recheck_rate(
+                picked,
+                self.config,
+                self.splits,
+                model=self.model,
+                budget_seconds=self.budget_seconds * RECHECK_SHARE,
+                on_part=self._stage("recheck", 1 - RECHECK_SHARE, RECHECK_SHARE),
+            )
+            rechecks[picked.batch_size] = checked
+            if checked.learning_rate == picked.learning_rate:
+                continue
+            lowered = dataclasses.replace(picked, learning_rate=checked.learning_rate)
+            (again,) = self._race((lowered,), candidates, target, lambda _part: None)
+            candidates = tuple(again if c.batch_size == again.batch_size else c for c in candidates)
+
+    def _race(
+        self,
+        runners: Sequence[Candidate],
+        candidates: Sequence[Candidate],
+        target: Target,
+        on_part: Callable[[float], None],
+    ) -> tuple[Candidate, ...]:
+        return race(
+            runners,
+            self._start,
+            target,
+            seeds=self.seeds,
+            reference=self._reference_of(candidates),
+            budget_seconds=self.budget_seconds * RACE_SHARE,
+            on_part=on_part,
+        )
+
+    def _reference_of(self, candidates: Sequence[Candidate]) -> Candidate:
+        """The candidate nearest to the pair that the rule starts from; of equals, the one with the best throughput."""
+        measured = [c for c in candidates if c.samples_per_second is not None]
+        return min(
+            measured,
+            key=lambda c: (
+                abs(math.log(c.effective_batch_size / self.rule.batch_size)),
+                -(c.samples_per_second or 0.0),
+            ),
+        )
+
+    def _start(self, candidate: Candidate, seed: int) -> SteppedTraining:
+        config = dataclasses.replace(candidate.config(self.config), seed=seed)
+        return SteppedTraining(config, self.splits, model=self.model)
+
+    def _start_slowed(self, candidate: Candidate) -> SteppedTraining:
+        rate = candidate.learning_rate * TIMING_RATE_SHARE
+        return self._start(dataclasses.replace(candidate, learning_rate=rate), self.config.seed)
+
+    def _stage(self, name: str, begin: float, share: float) -> Callable[[float], None]:
+        def on_part(part: float) -> None:
+            seconds = time.monotonic() - self._began
+            self.on_progress(Progress(stage=name, fraction=begin + share * part, seconds=seconds))
+
+        on_part(0.0)
+        return on_part
+
+
+def pick_candidate(candidates: Sequence[Candidate], knee: int) -> Candidate:
+    """The smallest batch among those with nearly the best time to the target; the knee where none reached it."""
+    times = {c.batch_size: c.seconds_to_target for c in candidates if c.seconds_to_target is not None}
+    if not times:
+        return next(c for c in candidates if c.batch_size == knee)
+    limit = NEARLY_BEST * min(times.values())
+    smallest = min(size for size, seconds in times.items() if seconds <= limit)
+    return next(c for c in candidates if c.batch_size == smallest)
+
+
+def _split(config: TrainingConfig, dataset: Dataset, device: str) -> Splits:
+    return split_dataset(
+        dataset,
+        split=config.split,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+        device=device,
+    )
