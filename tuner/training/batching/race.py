@@ -158,7 +158,8 @@ def race(
     for i, seed in enumerate(seeds):
         judged = [_judged(candidate, reaches[candidate.batch_size]) for candidate in nearest]
         runners = judged if i == 0 else finalists(judged)
-        if i > 0 and (len(runners) < min(2, len(candidates)) or time.monotonic() > deadline):
+        is_late = i > 1 and time.monotonic() > deadline  # one seed decides nothing
+        if is_late or (i > 0 and len(runners) < min(2, len(candidates))):
             break
         for j, candidate in enumerate(runners):
             best = min(_seconds(c, reaches[c.batch_size]) for c in candidates)
