@@ -47,7 +47,9 @@ def prepare_search(  # noqa: PLR0913 - as `search`
         **training,
     )
     enqueued = None if enqueue is None else objective.space.params(_typed(enqueue))
-    recorded = create_study(study or f"{plain_name(plan.task)}-{objective.searched_space.name}", plan, storage)
+    recorded = create_study(
+        study or f"{plain_name(plan.task)}-{objective.searched_space.name}", plan, storage
+    )
     if enqueued is not None:
         _enqueue(recorded, enqueued, n_trials=trials)
     trials = n_possible_trials(trials, sampler=sampler, space=objective.space, resolution=plan.resolution)

@@ -6,7 +6,19 @@ import sys
 import typer
 
 from search_spaces.errors import ConfigurationError, DataError
-from tuner.cli import demonstrating, searching, studying, telling, training, vocabulary
+from tuner.cli import (
+    demonstrating,
+    experimenting,
+    guiding,
+    importing,
+    measuring_batch,
+    measuring_rate,
+    searching,
+    studying,
+    telling,
+    training,
+    vocabulary,
+)
 from tuner.version import __version__
 
 USAGE, TRAINING_FAILED, DATA_FAILED = 2, 1, 5
@@ -18,7 +30,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (demonstrating, searching, training, telling, studying, vocabulary):
+for _module in (
+    demonstrating,
+    guiding,
+    searching,
+    training,
+    measuring_rate,
+    measuring_batch,
+    telling,
+    studying,
+    vocabulary,
+    importing,
+    experimenting,
+):
     _module.add_to(app)
 
 

@@ -91,18 +91,15 @@ def search(
 
     asked: dict[str, Any] = {
         "study": study, "storage": storage, "trials": trials, "epochs": epochs, "sampler": sampler,
-        "pruner": pruner, "resolution": resolution, "seed": seed, "device": device, "metric": metric, "direction": direction,
+        "pruner": pruner, "resolution": resolution, "seed": seed, "device": device, "metric": metric,
+        "direction": direction,
         "fixed": fixed, "enqueue": enqueued, "data_dir": data_dir,
     }  # fmt: skip
     if dry_run:
-        _show_plan(
-            preparing.plan_search(space, task, announce=note, **asked), trials=trials, as_json=as_json
-        )
+        _show_plan(preparing.plan_search(space, task, announce=note, **asked), trials=trials, as_json=as_json)
         return
     preparing.check_limits(workers=workers, timeout=timeout, grace=grace)
-    prepared = preparing.prepare_search(
-        space, task, announce=lambda line: note(line, quiet=quiet), **asked
-    )
+    prepared = preparing.prepare_search(space, task, announce=lambda line: note(line, quiet=quiet), **asked)
     _run(prepared, workers=workers, timeout=timeout, grace=grace, quiet=quiet, as_json=as_json)
 
 

@@ -254,9 +254,7 @@ class TrainingRun:
         # A key that is newer than the checkpoint had its default's effect then.
         mine, theirs = self.config.to_mapping(), {**TrainingConfig().to_mapping(), **state["config"]}
         differences = [
-            f"{key} was {theirs[key]} and is now {mine[key]}"
-            for key in mine
-            if mine[key] != theirs[key]
+            f"{key} was {theirs[key]} and is now {mine[key]}" for key in mine if mine[key] != theirs[key]
         ]
         if differences:
             raise ConfigurationError(

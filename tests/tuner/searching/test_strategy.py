@@ -181,7 +181,9 @@ class TestGrid:
 
     def test_a_grid_of_millions_is_refused_with_the_way_out(self) -> None:
         """Before a point is made, with the number and the rule."""
-        said = r"at most 10,000 points, but 'mlp' has [\d,]{9,}; search fewer levers, fix some with --set, take"
+        said = (
+            r"at most 10,000 points, but 'mlp' has [\d,]{9,}; search fewer levers, fix some with --set, take"
+        )
         with pytest.raises(ConfigurationError, match=said):
             check_grid(preset("mlp"), 5)
         with pytest.raises(ConfigurationError, match=said):
