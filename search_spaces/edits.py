@@ -127,10 +127,10 @@ def _fixed(space: Space, edit: Edit) -> Space:
     known = {lever.name: lever for lever in (*catalog.LEVERS, *space.levers)}
     lever = known.get(edit.lever)
     if lever is None or lever.scale is Scale.IDENTITY:
-        return space.fix(edit.lever if lever is None else lever.key, value)
+        return catalog.decided(space, edit.lever if lever is None else lever.key, value)
     if not is_number(value):
         raise ConfigurationError(f"{lever.name} must be fixed at a number, but got {value!r}.")
-    return space.fix(lever.key, lever.to_config(value))
+    return catalog.decided(space, lever.key, lever.to_config(value))
 
 
 def _ranged(space: Space, edit: Edit) -> Space:
@@ -183,18 +183,12 @@ def _dropped(space: Space, edit: Edit) -> Space:
 
 def _with(space: Space, lever: Lever, fixed: Mapping[str, Value]) -> Space:
     """The space with one more lever, before the levers that hang on it, under the catalog's condition."""
-    conditions = dict(space.conditions)
-    condition = catalog.CONDITIONS.get(lever.name)
-    if condition is not None and _is_known(condition, space):
-        if not condition.may_hold(space.levers, fixed):
-            raise ConfigurationError(
-                f"{lever.name} exists only where {condition.text}, which is not possible here."
-            )
-        conditions[lever.name] = condition
-    conditions |= {
+    known = catalog.conditions_for([*space.levers, lever], fixed)
+    _check_use(space, lever, known.get(lever.name), fixed)
+    conditions = dict(space.conditions) | {
         name: condition
-        for name, condition in catalog.CONDITIONS.items()
-        if name in space and name not in conditions and condition.key == lever.key
+        for name, condition in known.items()
+        if name == lever.name or (name not in space.conditions and condition.key == lever.key)
     }
     dependents = [
         index for index, old in enumerate(space.levers) if _hangs_on(conditions.get(old.name), lever)
@@ -204,8 +198,21 @@ def _with(space: Space, lever: Lever, fixed: Mapping[str, Value]) -> Space:
     return space.rebuilt(levers=levers, conditions=conditions, fixed=fixed)
 
 
-def _is_known(condition: Condition, space: Space) -> bool:
-    return condition.key in space.fixed or any(lever.key == condition.key for lever in space)
+def _check_use(space: Space, lever: Lever, condition: Condition | None, fixed: Mapping[str, Value]) -> None:
+    """Refuse a lever that could not change any training of the space."""
+    if condition is not None and not condition.may_hold(space.levers, fixed):
+        raise ConfigurationError(
+            f"{lever.name} exists only where {condition.text}, which is not possible here."
+        )
+    asked = catalog.CONDITIONS.get(lever.name)
+    if asked is None or space.decides(asked.key):
+        return
+    default = catalog.lever(asked.key).default
+    if default is not None and not asked.holds({asked.key: default}):
+        raise ConfigurationError(
+            f"{lever.name} means something only where {asked.text}, but the space {space.name!r} leaves {asked.key} "
+            f"at its default, {default} (first fix {asked.key}, or add it to the search)."
+        )
 
 
 def _hangs_on(condition: Condition | None, lever: Lever) -> bool:

@@ -112,6 +112,10 @@ def _kind(name: str, old: BaseDistribution | None, fields: Mapping[str, Any]) ->
         return str(fields["type"])
     if old is None:
         names = [lever.name for lever in catalog.LEVERS]
+        if name in (scaled := {lever.key: lever.name for lever in catalog.LEVERS if lever.key != lever.name}):
+            raise ConfigurationError(
+                f"{name} is searched as {scaled[name]} (`tuner levers {name}`); write that, or give a `type`."
+            )
         raise unknown_name(f"a lever without `type` ({', '.join(_TYPES)})", name, names)
     return "categorical" if "choices" in fields else _type(old)
 

@@ -2,22 +2,28 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from search_spaces.catalog import conditions_for
 from search_spaces.errors import ConfigurationError, unknown_name
 from search_spaces.fields import LEVER_FIELDS, field_faults, from_fields, known_lever, needed_fields
 from search_spaces.lever import Lever
 from search_spaces.presets import PRESETS, preset
-from search_spaces.space import Condition, Role, Space, inconsistencies
+from search_spaces.space import Condition, Role, Space, condition_faults, inconsistencies
 from search_spaces.yaml_dialects import Yaml12Dumper, Yaml12Loader
 
 SPACE_FIELDS = ("name", "description", "levers", "fixed", "roles")
 _ROLES = [role.value for role in Role]
 _T = TypeVar("_T")
+
+ALWAYS = "always"
+"""What ``when`` of a catalog's lever says to leave the catalog's condition out."""
+_MAX_NESTING = 50  # levels; a space has 4, a sweep with nested groups a few more
 
 SCHEMA_NAME = "space.schema.json"
 """The file name of the JSON Schema of such files, here and beside a user's spaces."""
@@ -55,27 +61,64 @@ def parse_yaml(text: str, loader: type[yaml.SafeLoader], *, title: str) -> Any:
     """The document in ``text``, read by one dialect of ``yaml_dialects``.
 
     Raises:
-        ConfigurationError: for what is no YAML, in one line with the place.
+        ConfigurationError: for what is no YAML, in one line with the place, or has no end to its nesting.
     """
     try:
-        return yaml.load(text, Loader=loader)  # noqa: S506 - they are all SafeLoaders
+        data = yaml.load(text, Loader=loader)  # noqa: S506 - they are all SafeLoaders
     except yaml.YAMLError as error:
         told = " ".join(str(error).split())
         raise ConfigurationError(f"A space file must be YAML, but {title} is not: {told}.") from error
+    except RecursionError as error:
+        raise _too_nested(title) from error
+    return _checked_nesting(data, title)
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, title: str) -> Any:
     """The document in ``text`` if it is JSON, else None; a text of YAML's flow style begins like JSON.
 
     Raises:
-        ConfigurationError: for a key that is there twice.
+        ConfigurationError: for a key that is there twice, a number of thousands of digits, or endless nesting.
     """
     if not text.lstrip().startswith("{"):
         return None
     try:
-        return json.loads(text, object_pairs_hook=_without_repeats)
+        data = json.loads(text, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError:
         return None
+    except RecursionError as error:
+        raise _too_nested(title) from error
+    except ConfigurationError:
+        raise
+    except ValueError as error:  # Python's limit on digits
+        raise ConfigurationError(
+            f"A JSON file must have numbers of at most {sys.get_int_max_str_digits()} digits, "
+            f"but {title} has a longer one."
+        ) from error
+    return _checked_nesting(data, title)
+
+
+def _checked_nesting(data: Any, title: str) -> Any:
+    """``data`` where its nesting ends; level by level, each thing once a level, as an alias may contain itself."""
+    level = [data]
+    for _ in range(_MAX_NESTING):
+        parts = [part for outer in level for part in _parts(outer)]
+        level = [*{id(part): part for part in parts}.values()]
+        if not level:
+            return data
+    raise _too_nested(title)
+
+
+def _parts(data: Any) -> Sequence[Any]:
+    if isinstance(data, dict):
+        return [*data.values()]
+    return data if isinstance(data, list) else []
+
+
+def _too_nested(title: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"A space file must be nested at most {_MAX_NESTING} levels deep, but {title} is deeper "
+        "(an alias that contains itself has no end)."
+    )
 
 
 def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -116,11 +159,25 @@ def save_space(space: Space, path: str | Path) -> None:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a whole file or nothing; folders are made."""
+    """Write a whole file or nothing; folders are made.
+
+    Raises:
+        ConfigurationError: where no file can be: at a folder, or below a file.
+    """
+    if path.is_dir():
+        raise ConfigurationError(f"A file to write must not be a folder, but {path} is one.")
+    above = next(folder for folder in (path.absolute()).parents if folder.exists())
+    if not above.is_dir():
+        raise ConfigurationError(
+            f"A file to write must lie in a folder, but {path} would lie in {above}, a file."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class _Reading:
@@ -138,16 +195,23 @@ class _Reading:
         written = self._mapping("levers", parts.get("levers"))
         levers = [lever for name, spec in written.items() if (lever := self._lever(name, spec))]
         conditions = {name: when for name, spec in written.items() if (when := self._condition(name, spec))}
+        said = {name for name, spec in written.items() if isinstance(spec, Mapping) and "when" in spec}
         roles = self._roles(self._mapping("roles", parts.get("roles", {})))
         fixed = self._mapping("fixed", parts.get("fixed", {}))
         name = self._text("name", parts.get("name", self.default_name))
         description = self._text("description", parts.get("description", ""))
+        known = conditions_for(levers, fixed)
+        implied = {name: when for name, when in known.items() if name not in said}
         self.faults += inconsistencies(
             levers,
             {name: role for name, role in roles.items() if name not in self.broken},
             {name: when for name, when in conditions.items() if self.broken.isdisjoint({name, when.key})},
             fixed,
         )
+        self.faults += [
+            f"{fault} (`when: {ALWAYS}` would search it everywhere)"
+            for fault in condition_faults(levers, implied, fixed)
+        ]
         if self.faults:
             listed = "\n".join(f"- {fault}" for fault in self.faults)
             raise ConfigurationError(f"{self.title} must describe a space, but:\n{listed}")
@@ -155,7 +219,7 @@ class _Reading:
             name=name,
             levers=tuple(levers),
             roles=roles,
-            conditions=conditions,
+            conditions={**implied, **conditions},
             fixed=fixed,
             description=description,
         )
@@ -186,11 +250,11 @@ class _Reading:
         return {}
 
     def _condition(self, name: str, spec: object) -> Condition | None:
-        when = spec.get("when") if isinstance(spec, Mapping) else None
-        if when is None:
+        when = spec.get("when", ALWAYS) if isinstance(spec, Mapping) else ALWAYS
+        if when == ALWAYS:
             return None
         if not isinstance(when, Mapping) or len(when) != 1:
-            self.faults.append(f"{name}: when must be one key with its values, but got {when!r}")
+            self.faults.append(f"{name}: when must be one key with its values, or {ALWAYS}, but got {when!r}")
             return None
         [(key, values)] = when.items()
         listed = tuple(values) if isinstance(values, list) else (values,)
@@ -231,19 +295,29 @@ def _clause(error: Exception) -> str:
 def _written(space: Space) -> dict[str, Any]:
     """The space as its file holds it."""
     roles = {name: role.value for name, role in space.roles.items() if role is not Role.SCIENTIFIC}
+    implied = conditions_for(space.levers, space.fixed)
     parts = {
         "name": space.name,
         "description": space.description,
-        "levers": {lever.name: _lever_written(lever, space.conditions.get(lever.name)) for lever in space},
+        "levers": {
+            lever.name: _lever_written(lever, space.conditions.get(lever.name), implied.get(lever.name))
+            for lever in space
+        },
         "fixed": dict(space.fixed),
         "roles": roles,
     }
     return {part: value for part, value in parts.items() if value or part in {"name", "levers"}}
 
 
-def _lever_written(lever: Lever, condition: Condition | None) -> dict[str, Any] | None:
+def _lever_written(
+    lever: Lever, condition: Condition | None, implied: Condition | None
+) -> dict[str, Any] | None:
     fields = needed_fields(lever)
-    if condition is not None:
+    if repr(condition) == repr(implied):  # repr tells 1 from true, which are equal
+        return fields or None
+    if condition is None:
+        fields["when"] = ALWAYS
+    else:
         values = condition.values
         fields["when"] = {condition.key: values[0] if len(values) == 1 else list(values)}
     return fields or None

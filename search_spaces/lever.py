@@ -276,7 +276,12 @@ def choices_of(distribution: BaseDistribution) -> tuple[Value, ...]:
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a finite number; True and False are not numbers here, though Python says so."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def is_value(value: object) -> TypeGuard[Value]:

@@ -93,8 +93,8 @@ _TEACHERS = (
     ),
     _space(
         "batch-lr",
-        "Batch size against learning rate: how the best rate moves with the batch (try batch_lr_rule on it).",
-        lever("batch_size"),
+        "Batch size, up to all examples, against learning rate: how the best rate moves with it (try batch_lr_rule).",
+        lever("batch_size").among((32, 64, 128, 256, 512, "full")),
         lever(_RATE).within(low=1e-2),
         nuisance=[_RATE],
         fixed={"optimizer": "sgd", "momentum": 0.0, "batch_lr_rule": "none"},

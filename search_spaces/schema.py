@@ -9,7 +9,7 @@ from typing import Any
 
 from search_spaces import catalog
 from search_spaces.fields import LEVER_FIELDS
-from search_spaces.files import SPACE_FIELDS
+from search_spaces.files import ALWAYS, SPACE_FIELDS
 from search_spaces.lever import Family, Lever, Scale
 from search_spaces.space import Role
 
@@ -36,11 +36,19 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "reason": _TEXT,
     "source": _TEXT,
     "when": {
-        "type": "object",
-        "description": "The lever exists only where this config key has this value, or one of these.",
-        "minProperties": 1,
-        "maxProperties": 1,
-        "additionalProperties": {"anyOf": [_VALUE, {**_VALUES, "minItems": 1}]},
+        "description": (
+            "The lever exists only where this config key has this value, or one of these. A lever of the catalog has "
+            f"the catalog's condition unless said otherwise; `{ALWAYS}` leaves it out."
+        ),
+        "anyOf": [
+            {"enum": [ALWAYS]},
+            {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 1,
+                "additionalProperties": {"anyOf": [_VALUE, {**_VALUES, "minItems": 1}]},
+            },
+        ],
     },
 }  # fmt: skip
 _RANGE_OR_CHOICES = {

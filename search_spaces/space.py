@@ -106,6 +106,10 @@ class Space:
     def __len__(self) -> int:
         return len(self.levers)
 
+    def decides(self, key: str) -> bool:
+        """Whether a lever or a fixed value of the space says what this config key is."""
+        return key in self.fixed or any(lever.key == key for lever in self.levers)
+
     def find(self, name_or_key: str) -> Lever | None:
         """The lever of that name, else the one that sets that config key, else None."""
         by_name = {lever.key: lever for lever in self.levers} | {lever.name: lever for lever in self.levers}
@@ -308,7 +312,7 @@ def inconsistencies(
     return [
         *_lever_faults(levers, fixed),
         *_role_faults(levers, roles),
-        *_condition_faults(levers, conditions, fixed),
+        *condition_faults(levers, conditions, fixed),
         *(
             f"the fixed value of {key} must be a word, a finite number, true or false, but got {value!r}"
             for key, value in fixed.items()
@@ -341,9 +345,10 @@ def _role_faults(levers: Sequence[Lever], roles: Mapping[str, Role]) -> list[str
     ]
 
 
-def _condition_faults(
+def condition_faults(
     levers: Sequence[Lever], conditions: Mapping[str, Condition], fixed: Mapping[str, Value]
 ) -> list[str]:
+    """What of the conditions cannot be, a clause each."""
     names = [lever.name for lever in levers]
     faults = [_unknown("the lever of a condition", name, names) for name in conditions if name not in names]
     for index, lever in enumerate(levers):

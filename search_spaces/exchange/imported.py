@@ -1,5 +1,6 @@
 """What comes of a file of another tool: a space, settings of the search, and every word on what changed."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -102,6 +103,13 @@ class Remarks:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     not_carried: list[str] = field(default_factory=list)
+
+    def plain_name(self, name: str) -> str:
+        """A space's name in the letters that a study's name may have, and that a shell takes as they are."""
+        plain = re.sub(r"[^\w.-]+", "-", name).strip("-") or "imported"
+        if plain != name:
+            self.notes.append(f"name {name!r} is {plain} here")
+        return plain
 
     def refuse_faults(self, rule: str) -> None:
         """Raise a ConfigurationError with all faults, if there are any."""

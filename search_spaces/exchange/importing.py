@@ -99,5 +99,5 @@ def _looks_like_optuna(value: object) -> bool:
 
 
 def _parsed(text: str, title: str) -> Any:
-    data = parse_json(text)
+    data = parse_json(text, title=title)
     return parse_yaml(text, Yaml12Loader, title=title) if data is None else data

@@ -47,7 +47,7 @@ def read_distributions(
     found = {str(name): distribution for name, distribution in read.items() if distribution is not None}
     parts = parts_of(found, keys, remarks, rename=choices.rename)
     space = parts.space(
-        name=default_name,
+        name=remarks.plain_name(default_name),
         description="",
         rule=f"{title} must hold Optuna's JSON distributions",
         remarks=remarks,

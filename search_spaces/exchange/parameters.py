@@ -29,6 +29,7 @@ class Constant:
 
 
 Parameter = Constant | BaseDistribution
+_LEAST_SETTING = {"epochs": 1, "seed": 0}
 
 
 @dataclass(kw_only=True)
@@ -86,8 +87,11 @@ def _set(parts: Parts, name: str, key: str, parameter: Parameter, remarks: Remar
         values = [parameter.low, parameter.high]
     else:
         values = [*choices_of(parameter)]
-    if not all(is_number(value) and value == int(value) and value >= 0 for value in values):
-        remarks.faults.append(f"{name} must be whole numbers, but got {', '.join(map(str, values))}")
+    least = _LEAST_SETTING[key]
+    if not all(is_number(value) and value == int(value) and value >= least for value in values):
+        remarks.faults.append(
+            f"{name} must be whole numbers of at least {least}, but got {', '.join(map(str, values))}"
+        )
     elif isinstance(parameter, Constant) or len(values) == 1:
         parts.settings[key] = int(values[0])
     elif key == "epochs":

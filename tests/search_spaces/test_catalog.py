@@ -5,9 +5,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 import search_spaces
-from search_spaces.catalog import CONDITIONS, LEVERS, lever
+from search_spaces.catalog import CONDITIONS, LEVERS, conditions_for, decided, lever
 from search_spaces.errors import ConfigurationError
 from search_spaces.lever import Family, Lever
+from search_spaces.space import Condition, Space
 
 
 @pytest.mark.parametrize("known", LEVERS, ids=lambda known: known.name)
@@ -108,6 +109,27 @@ def test_conditions_are_of_the_catalog() -> None:
         assert lever(name).name == name
         assert names.index(parent.name) < names.index(name)
         assert all(parent.contains(value) for value in condition.values)
+
+
+def test_a_decided_key_brings_its_conditions() -> None:
+    """Once: a lever that had none though its key was decided is wanted everywhere."""
+    levers = (lever("learning_rate"), lever("nesterov"), lever("epsilon"))
+    space = Space(name="open", levers=levers)
+    assert decided(space, "optimizer", "sgd").names == ("learning_rate", "nesterov")
+    assert decided(space, "optimizer", "adam").names == ("learning_rate", "epsilon")
+    everywhere = Space(name="told", levers=levers, fixed={"optimizer": "sgd"})
+    assert decided(everywhere, "optimizer", "adam").names == everywhere.names
+    assert decided(space, "batch_size", 64) == space.fix("batch_size", 64)
+
+
+def test_a_value_that_the_catalog_does_not_know_keeps_every_lever() -> None:
+    """What a model of one's own reads is its own affair; conditions that a user wrote hold."""
+    levers = (lever("model"), lever("depth"), lever("dropout"))
+    own = {"dropout": Condition(key="model", values=("cnn",))}
+    space = Space(name="s", levers=levers, conditions={**conditions_for(levers, {}), **own})
+    assert decided(space, "model", "mine:build").names == ("depth",)
+    assert decided(space, "model", "mlp").names == ("depth",)
+    assert decided(space, "model", "cnn").names == ("dropout",)
 
 
 def test_an_unknown_lever_has_a_near_name() -> None:

@@ -201,3 +201,29 @@ def test_add_takes_the_catalog_s_condition() -> None:
     with pytest.raises(ConfigurationError, match=r"must not be fixed, but optimizer is 'sgd' \(free it\)"):
         apply(QUICK, add("optimizer"))
     assert "label_smoothing" in apply(QUICK, add("label_smoothing"))
+
+
+def test_fixing_brings_the_condition_of_a_key_that_was_open() -> None:
+    """A cnn has no depth to search; an mlp has, and a network of one's own may."""
+    for space in (preset("depth"), MLP):
+        assert set(space.names) - set(apply(space, fix("model", value="cnn")).names) == {"depth"}
+        for model in ("mlp", "mine:build"):
+            assert apply(space, fix("model", value=model)).names == space.names
+    changed = apply_all(preset("depth"), [fix("model", value="mlp"), fix("model", value="mine:build")])
+    assert changed.names == preset("depth").names
+
+
+def test_a_lever_that_means_nothing_is_not_added() -> None:
+    """Where nothing decides its condition's key, the key's default does."""
+    bare = Space(name="bare", levers=(catalog.lever("learning_rate"),))
+    with pytest.raises(
+        ConfigurationError,
+        match=r"epsilon means something only where optimizer is adam or adamw or rmsprop, but the space 'bare' leaves "
+        r"optimizer at its default, sgd \(first fix optimizer, or add it to the search\)",
+    ):
+        apply(bare, add("epsilon"))
+    with pytest.raises(ConfigurationError, match="leaves schedule at its default, constant"):
+        apply(QUICK, add("step_size"))
+    assert "epsilon" in apply_all(bare, [fix("optimizer", value="adam"), add("epsilon")])
+    assert "step_size" in apply_all(bare, [add("schedule"), add("step_size")])
+    assert {"nesterov", "depth"} <= {*apply_all(bare, [add("nesterov"), add("depth")]).names}

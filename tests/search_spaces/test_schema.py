@@ -113,6 +113,13 @@ def test_presets_are_valid(name: str) -> None:
     assert is_valid(yaml.load(space_text(preset(name)), Loader=Yaml12Loader), SCHEMA)  # noqa: S506
 
 
+def test_a_condition_may_be_left_out() -> None:
+    """An editor takes `always` as `load_space` does."""
+    text = "levers: {optimizer: , nesterov: {when: always}}"
+    assert is_valid(yaml.load(text, Loader=Yaml12Loader), SCHEMA)  # noqa: S506
+    assert read_space(text, title="x.yaml", default_name="x").conditions == {}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -136,6 +143,7 @@ def test_presets_are_valid(name: str) -> None:
         "levers: {own: {type: int, low: 1, high: 2, structural: maybe}}",
         "levers: {dropout: {when: sgd}}",
         "levers: {dropout: {when: {}}}",
+        "levers: {dropout: {when: }}",
         "levers: {}\nfixed: {x: [1]}",
         "levers: {dropout: }\nroles: {dropout: nuisanse}",
         "levers: {dropout: }\nroles: {dropout: fixed}",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Widths of columns, in characters: the tables fit into 100.
 _RANGE_WIDTH, _WHERE_WIDTH, _NAMES_WIDTH = 28, 30, 58
 _MANY_POINTS = 1_000_000
+# Settings without which a lever changes nothing: plain SGD, and a batch that is base_batch_size.
+_COMPANIONS = {"nesterov": {"momentum": "0.9"}, "batch_lr_rule": {"batch_size": "512"}}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -183,6 +185,7 @@ def _settings(lever: "Lever") -> str:
     settings = {lever.key: _said(lever.to_config(points[len(points) // 2]))}
     if (condition := CONDITIONS.get(lever.name)) is not None:
         settings = {condition.key: _said(condition.values[0]), **settings}
+    settings |= _COMPANIONS.get(lever.name, {})
     return " ".join(f"--set {key}={value}" for key, value in settings.items())
 
 

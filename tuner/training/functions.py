@@ -1,12 +1,36 @@
-"""A user's functions, named as ``module:function``."""
+"""A user's functions, named as ``module:function``, and whose fault it is when they raise."""
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import ConfigurationError
+
+
+class UserCodeError(ConfigurationError):
+    """A user's own code raised: one sentence that says what and where; the exception itself is the cause."""
+
+
+@contextlib.contextmanager
+def calling_user_code(rule: str) -> Iterator[None]:
+    """Tell an exception of the body in one sentence that begins with ``rule``, what must hold of the user's code.
+
+    Raises:
+        UserCodeError: in place of any exception but those that are sentences already.
+    """
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        said = " ".join(str(error).split())
+        raise UserCodeError(f"{rule}, but it raised {type(error).__name__}: {said} ({where}).") from error
 
 
 def import_function(spec: str, *, purpose: str) -> Callable[..., Any]:

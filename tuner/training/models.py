@@ -9,7 +9,7 @@ from search_spaces.errors import ConfigurationError, unknown_name
 from tuner.training.architectures.cnn import build_cnn
 from tuner.training.architectures.mlp import build_mlp
 from tuner.training.config import TrainingConfig
-from tuner.training.functions import import_function
+from tuner.training.functions import calling_user_code, import_function
 
 ModelBuilder = Callable[[TrainingConfig, tuple[int, ...], int], nn.Module]
 """Takes ``(config, input_shape, n_outputs)``; the input it will get is float32 [n, *input_shape]."""
@@ -28,10 +28,11 @@ def build_model(
 
     Raises:
         ConfigurationError: an unknown name, a function that cannot be imported, or a result that is no model.
+        UserCodeError: when a user's function raises.
     """
     if builder is None:
         builder = _builder(config.model)
-    model = builder(config, input_shape, n_outputs)
+    model = _built(builder, config, input_shape, n_outputs)
     if not isinstance(model, nn.Module):
         raise ConfigurationError(
             f"A model function returns a torch.nn.Module, but this one returned {type(model).__name__}."
@@ -47,9 +48,11 @@ def check_output(model: nn.Module, inputs: Tensor, n_outputs: int) -> None:
 
     Raises:
         ConfigurationError: when that is no tensor of shape [n, n_outputs].
+        UserCodeError: when the model raises.
     """
     model.eval()
-    output = model(inputs)
+    with calling_user_code(f"The model must take inputs of shape {list(inputs.shape)}"):
+        output = model(inputs)
     wanted = [len(inputs), n_outputs]
     if not isinstance(output, Tensor) or list(output.shape) != wanted:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
@@ -57,6 +60,16 @@ def check_output(model: nn.Module, inputs: Tensor, n_outputs: int) -> None:
             f"For {len(inputs)} samples the model must return a tensor of shape {wanted}, "
             f"but it returned {got}."
         )
+
+
+def _built(
+    builder: ModelBuilder, config: TrainingConfig, input_shape: tuple[int, ...], n_outputs: int
+) -> object:
+    if builder in BUILDERS.values():
+        return builder(config, input_shape, n_outputs)
+    name = getattr(builder, "__qualname__", type(builder).__name__)
+    with calling_user_code(f"The model function {name} must take (config, input_shape, n_outputs)"):
+        return builder(config, input_shape, n_outputs)
 
 
 def _builder(name: str) -> ModelBuilder:

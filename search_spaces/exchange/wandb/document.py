@@ -18,7 +18,7 @@ def read_document(text: str, remarks: Remarks, *, title: str) -> Any:
     Raises:
         ConfigurationError: for what is neither.
     """
-    data = parse_json(text)
+    data = parse_json(text, title=title)
     if data is not None:
         return data
     as_read = parse_yaml(text, Yaml11Loader, title=title)

@@ -8,6 +8,7 @@ from search_spaces.exchange.imported import LARGEST_NUMBER
 from search_spaces.exchange.wandb.written import Written
 
 _LARGEST_EXPONENT = math.log(1e9)  # no hyperparameter is larger; `max: 256` was meant as a value
+_TWO_DECADES = 100
 
 
 def log_uniform(written: Written) -> BaseDistribution:
@@ -70,7 +71,7 @@ def _powers(written: Written, *, sign: int = 1) -> tuple[float, float]:
         f"W&B takes min {low:g} and max {high:g} of {written.distribution} for exponents of e, "
         f"{ends[0]:g}..{ends[1]:g}"
     )
-    if meant is None and _look_like_values(low, high):
+    if meant is None and _look_like_values(low, high, sign):
         raise written.refuse(
             f"{said}, but they look like the values themselves: say what you mean with `--log-uniform-as values` "
             "or `--log-uniform-as exponents`"
@@ -87,9 +88,12 @@ def _powers(written: Written, *, sign: int = 1) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def _look_like_values(low: float, high: float) -> bool:
-    """Both positive, and below 1, or two decades apart, or of powers that no hyperparameter reaches."""
-    return low > 0 and (high <= 1 or high / low >= 100 or high > _LARGEST_EXPONENT)
+def _look_like_values(low: float, high: float, sign: int) -> bool:
+    """Not negative, and at most 1, or two decades apart, or of powers that no hyperparameter reaches."""
+    if low < 0:
+        return False
+    is_too_large = sign > 0 and high > _LARGEST_EXPONENT  # e^-high is small, as many a hyperparameter is
+    return high <= 1 or (low > 0 and high / low >= _TWO_DECADES) or is_too_large
 
 
 def power(exponent: float) -> float:

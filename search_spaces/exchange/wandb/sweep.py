@@ -1,7 +1,7 @@
 """A W&B sweep as a space and the settings of a search; whatever has no place in either is named."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution
@@ -19,7 +19,12 @@ _METHODS = (*_SAMPLERS, "custom")
 _GOALS = ("minimize", "maximize")
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
-_HYPERBAND_KEYS = ("type", "min_iter", "max_iter", "s", "eta", "strict")
+_AT_LEAST_1: tuple[str, Callable[[float], bool]] = ("a number of at least 1", lambda number: number >= 1)
+_HYPERBAND_RULES = {
+    **dict.fromkeys(("min_iter", "max_iter", "s"), _AT_LEAST_1),
+    "eta": ("a number above 1", lambda number: number > 1),
+}
+_HYPERBAND_KEYS = ("type", *_HYPERBAND_RULES, "strict")
 
 _SCRIPT = "a search here trains a task (--task) and a model (--model module:function), it runs no script"
 _PLACE = "a study here has a name (--study) and a database (--storage)"
@@ -66,7 +71,7 @@ def read_sweep(
     pruner = _pruner(data, remarks)
     trials = _trials(data, remarks)
     space = parts.space(
-        name=_name(data, default_name, remarks),
+        name=remarks.plain_name(_text(data, "name", remarks) or default_name),
         description=_text(data, "description", remarks),
         rule=f"{title} must be a W&B sweep",
         remarks=remarks,
@@ -232,9 +237,9 @@ def _pruner(data: Mapping[str, Any], remarks: Remarks) -> str:
         if key not in _HYPERBAND_KEYS
     ]
     faults += [
-        f"early_terminate.{key} must be a number, but got {written[key]!r}"
-        for key in ("min_iter", "max_iter", "s", "eta")
-        if key in written and not is_number(written[key])
+        f"early_terminate.{key} must be {rule}, but got {written[key]!r}"
+        for key, (rule, is_valid) in _HYPERBAND_RULES.items()
+        if key in written and not (is_number(written[key]) and is_valid(written[key]))
     ]
     if "min_iter" not in written and not {"max_iter", "s"} <= {*written}:
         faults.append("early_terminate must have min_iter, or max_iter and s, but has neither")
@@ -263,15 +268,6 @@ def _grid_size(space: Space, method: str, remarks: Remarks) -> int | None:
     if not all(isinstance(lever.distribution, CategoricalDistribution) for lever in space):
         return None
     return space.n_grid_points()
-
-
-def _name(data: Mapping[str, Any], default_name: str, remarks: Remarks) -> str:
-    """The sweep's name, in the letters that a study's name may have."""
-    name = _text(data, "name", remarks) or default_name
-    plain = re.sub(r"[^\w.-]+", "-", name).strip("-") or default_name
-    if plain != name:
-        remarks.notes.append(f"name {name!r} is {plain} here")
-    return plain
 
 
 def _text(data: Mapping[str, Any], key: str, remarks: Remarks) -> str:

@@ -264,7 +264,7 @@ CASES: dict[str, Reads | Refused] = {
     "hyperband_wrong.yaml": Refused(
         (
             "a key of early_terminate must be one of type, min_iter, max_iter, s, eta, strict, but got 'etaa'. Did",
-            "early_terminate.eta must be a number, but got 'three'",
+            "early_terminate.eta must be a number above 1, but got 'three'",
             "early_terminate must have min_iter, or max_iter and s, but has neither",
         )
     ),
@@ -442,7 +442,7 @@ def test_every_sweep_has_a_row() -> None:
 
 def test_the_page_has_every_distribution_and_key() -> None:
     """What becomes of each is told in docs/import.md."""
-    page = (Path(__file__).parents[2] / "docs" / "import.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "import.md").read_text(encoding="utf-8")
     rows = {
         word
         for line in page.splitlines()
@@ -553,12 +553,14 @@ def test_the_user_says_what_log_uniform_means() -> None:
         (16, 21, True),  # e^21 is beyond a billion
         (0.5, 5, False),
         (1, 20, False),
-        (0, 1, False),  # 0 is no value of a log scale
+        (0, 0.1, True),  # nobody searches from 1 to 1.105; 0 was meant as nearly nothing
+        (0, 1, True),
+        (0, 5, False),
         (-5, -1, False),
     ],
 )
 def test_which_bounds_look_like_values(low: float, high: float, refused: bool, tmp_path: Path) -> None:
-    """Positive, and at most 1, two decades apart or of powers beyond a billion."""
+    """Not negative, and at most 1, two decades apart or of powers beyond a billion."""
     spec = {"x": {"distribution": "log_uniform", "min": low, "max": high}}
     if refused:
         with pytest.raises(
@@ -569,6 +571,23 @@ def test_which_bounds_look_like_values(low: float, high: float, refused: bool, t
         distribution = read(tmp_path, spec).space["x"].distribution
         assert isinstance(distribution, FloatDistribution)
         assert (distribution.low, distribution.high) == pytest.approx((math.exp(low), math.exp(high)))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "refused"),
+    [(9.2, 23.1, False), (0.5, 21, False), (0.001, 0.1, True), (0, 0.1, True), (1e-2, 30, True)],
+)
+def test_inverse_exponents_may_be_large(low: float, high: float, refused: bool, tmp_path: Path) -> None:
+    """1e-10 to 1e-4 is a range of weight decays: only powers upwards can be beyond all hyperparameters."""
+    spec = {"x": {"distribution": "inv_log_uniform", "min": low, "max": high}}
+    if refused:
+        with pytest.raises(ConfigurationError, match="they look like the values themselves"):
+            read(tmp_path, spec)
+    else:
+        distribution = read(tmp_path, spec).space["x"].distribution
+        assert distribution == FloatDistribution(
+            float(f"{math.exp(-high):.12g}"), float(f"{math.exp(-low):.12g}"), log=True
+        )
 
 
 def test_names_may_be_kept() -> None:
@@ -673,6 +692,14 @@ def test_a_space_comes_back_from_a_sweep(tmp_path_factory: pytest.TempPathFactor
     assert again.data["parameters"] == exported.data["parameters"]
 
 
+@pytest.mark.parametrize("text", ["\x85", "a\u2028b", "é \u2029", "1e-3", "two\nlines"])
+def test_text_comes_back_from_a_sweep(text: str, tmp_path: Path) -> None:
+    """Unicode's own line ends included, which PyYAML folds if they are not quoted."""
+    exported = export_space(Space(name="s", levers=(), fixed={"x": text}), "wandb")
+    (tmp_path / "s.yaml").write_text(exported.text, encoding="utf-8")
+    assert import_space(tmp_path / "s.yaml").space.fixed == {"x": text}
+
+
 def is_multiple(distribution: FloatDistribution | IntDistribution) -> bool:
     step = distribution.step
     return step is None or distribution.log or distribution.low / step == round(distribution.low / step)
@@ -747,7 +774,9 @@ def test_what_a_sweep_cannot_hold_is_named() -> None:
         ),
         ({"x": {"distribution": "beta", "a": "two"}}, "x: a must be a number, but got 'two'"),
         ({"x": {}}, "x must have a value, values, .* but has nothing"),
-        ({"epochs": {"values": ["many"]}}, "epochs must be whole numbers, but got many"),
+        ({"epochs": {"values": ["many"]}}, "epochs must be whole numbers of at least 1, but got many"),
+        ({"epochs": {"value": 0}}, "epochs must be whole numbers of at least 1, but got 0"),
+        ({"seed": {"value": -1}}, "seed must be whole numbers of at least 0, but got -1"),
         ({"one_minus_momentum": {"value": "high"}}, "one_minus_momentum must be a number, but got 'high'"),
         (
             {"momentum": {"value": 0.9}, "one_minus_momentum": {"value": 0.1}},
@@ -775,6 +804,14 @@ def test_faults_of_a_parameter(parameters: dict[str, Any], fault: str, tmp_path:
         (
             {"metric": {"name": "loss", "gaol": "minimize"}},
             "a key of metric must be one of name, .*Did you mean 'goal'",
+        ),
+        (
+            {"early_terminate": {"type": "hyperband", "min_iter": 0}},
+            "early_terminate.min_iter must be a number of at least 1, but got 0",
+        ),
+        (
+            {"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1}},
+            "early_terminate.eta must be a number above 1, but got 1",
         ),
         ({"name": ["a"]}, r"name must be text, but got \['a'\]"),
         ({"run_cap": True}, "run_cap must be a whole number above 0, but got True"),

@@ -146,6 +146,56 @@ def test_mistakes_are_one_sentence(run: Run, sweep: str, arguments: tuple[str, .
     assert ran.err.startswith(f"error: {sentence}")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: 2024-02-30\nmethod: random\nparameters: {x: {value: 1}}",
+        "method: random\nparameters: {x: {value: !!float x}}",
+        "method: random\nparameters: &all {x: {value: 1}, y: *all}",
+        '{"levers": ' + '{"a":' * 3000 + "1" + "}" * 3001,
+        '{"method": "random", "parameters": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        "method: random\nrun_cap: 1\nparameters: {x: {min: 1, max: 1" + "0" * 400 + "}}",
+        '{"x": {"type": "int", "low": 1, "high": 1' + "0" * 400 + "}}",
+        '{"x": {"type": "int", "low": 1, "high": 1' + "0" * 5000 + "}}",
+    ],
+    ids=["date", "float", "alias", "deep", "deeper", "sweep-digits", "optuna-digits", "digits"],
+)
+def test_odd_files_are_one_sentence(run: Run, tmp_path: Path, text: str) -> None:
+    """With exit code 2, whether they are imported or searched."""
+    (tmp_path / "odd").write_text(text)
+    for command in (("import-space", "odd"), ("search", "--space", "odd", "--dry-run")):
+        ran = run(*command)
+        assert ran.code == 2
+        assert ran.err.startswith("error: ")
+        assert "Traceback" not in ran.err
+        assert ran.out == ""
+
+
+def test_output_where_no_file_can_be(run: Run, sweep: str, tmp_path: Path) -> None:
+    """A folder, or a place below a file, is a mistake of the command; nothing is left behind."""
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for to in ("space", "wandb"):
+        for output, fault in (
+            (str(tmp_path), "must not be a folder"),
+            (f"{sweep}/x", "must lie in a folder"),
+        ):
+            ran = run("import-space", sweep, "--to", to, "--output", output, "--quiet")
+            assert (ran.code, fault in ran.err) == (2, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_file_name_with_a_space_gives_a_plain_name(run: Run, tmp_path: Path) -> None:
+    """The space's name is part of the study's, which printed commands hold, whatever the kind of file."""
+    for text in (
+        '{"x": {"type": "int", "low": 1, "high": 2}}',
+        "method: grid\nparameters: {x: {values: [1, 2]}}",
+    ):
+        (tmp_path / "my dists.json").write_text(text)
+        ran = run("import-space", "my dists.json", "--json")
+        assert ran.json["space"]["name"] == "my-dists"
+        assert "note: name 'my dists' is my-dists here" in ran.err
+
+
 def test_config_keys_are_those_of_a_training() -> None:
     """Names, words and whole numbers as `TrainingConfig` reads them."""
     keys = config_keys()

@@ -65,6 +65,16 @@ def test_every_lever_has_a_story(lever: object, run: Run) -> None:
     assert lever.name in preset(name) if name in PRESETS else f"`{lever.name}:` under `levers:`" in search
 
 
+def test_a_suggested_command_shows_something(run: Run) -> None:
+    """What does nothing alone comes with what it needs: another batch for the rule, momentum for Nesterov's."""
+    assert (
+        "tuner train --set batch_lr_rule=linear --set batch_size=512\n" in run("levers", "batch_lr_rule").out
+    )
+    assert "--set nesterov=on --set momentum=0.9\n" in run("levers", "nesterov").out
+    config = TrainingConfig.from_mapping({"batch_lr_rule": "linear", "batch_size": 512})
+    assert config.batch_size != config.base_batch_size
+
+
 def test_a_story_says_what_is_special(run: Run) -> None:
     """Another scale, an anchor, a structural lever, a default that the training works out, and the presets."""
     momentum = run("levers", "momentum").out

@@ -6,7 +6,8 @@ from torch import nn
 
 from search_spaces.errors import ConfigurationError
 from tuner.training.config import TrainingConfig
-from tuner.training.models import build_model
+from tuner.training.functions import UserCodeError
+from tuner.training.models import build_model, check_output
 
 
 def names(model: nn.Module) -> list[str]:
@@ -73,3 +74,27 @@ def test_an_unknown_function_is_told() -> None:
         ConfigurationError, match=r"model 'tests\.problems:nothing' needs a function 'nothing'"
     ):
         build_model(TrainingConfig(model="tests.problems:nothing"), (4,), 3)
+
+
+def test_a_model_function_that_raises_is_one_sentence() -> None:
+    """It names the function, the exception and the line; the exception itself stays its cause."""
+
+    def broken(_config: TrainingConfig, _input_shape: tuple[int, ...], _n_outputs: int) -> nn.Module:
+        raise RuntimeError("my own\nbug")
+
+    with pytest.raises(
+        UserCodeError, match=r"broken must take .*RuntimeError: my own bug \(test_models.py:"
+    ) as told:
+        build_model(TrainingConfig(), (1, 8, 8), 10, builder=broken)
+    assert isinstance(told.value.__cause__, RuntimeError)
+    with pytest.raises(UserCodeError, match="takes 0 positional arguments but 3 were given"):
+        build_model(TrainingConfig(), (1, 8, 8), 10, builder=lambda: nn.Linear(1, 1))  # type: ignore[arg-type,misc]
+
+
+def test_a_model_that_cannot_take_the_inputs_is_one_sentence() -> None:
+    """With their shape."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(7, 10))
+    with pytest.raises(
+        UserCodeError, match=r"must take inputs of shape \[2, 1, 8, 8\], but it raised RuntimeError"
+    ):
+        check_output(model, torch.zeros(2, 1, 8, 8), 10)

@@ -10,7 +10,7 @@ import torch
 
 from search_spaces.errors import DataError
 from tuner.training.datasets.dataset import Dataset, Kind
-from tuner.training.functions import import_function
+from tuner.training.functions import calling_user_code, import_function
 
 HOW_TO_DECLARE_REGRESSION = 'for regression return tuner.training.data.TaskData(x=x, y=y, kind="regression")'
 
@@ -41,12 +41,13 @@ def data_from_function(task: str | Callable[[], Any]) -> Dataset:
     """What ``module:function``, or the function itself, returns.
 
     Raises:
-        ConfigurationError: the function cannot be imported.
+        ConfigurationError: the function cannot be imported, or raises.
         DataError: what it returns cannot be trained on.
     """
     function = import_function(task, purpose="task") if isinstance(task, str) else task
     name = task if isinstance(task, str) else _name_of(function)
-    returned = function()
+    with calling_user_code(f"The task {name} must be a function without arguments that returns arrays"):
+        returned = function()
     if not isinstance(returned, TaskData):
         returned = _from_tuple(returned, name)
     return check_data(returned, name=returned.name or name)
