@@ -12,9 +12,11 @@ class DataError(ConfigurationError):
     """Data that cannot be found, read or trained on. The command line prints it and exits with 5."""
 
 
-def unknown_name(kind: str, got: object, choices: Iterable[str]) -> ConfigurationError:
-    """The error for a name that is not one of ``choices``, with the nearest one if there is one near."""
+def unknown_name(
+    kind: str, got: object, choices: Iterable[str], *, meant: str | None = None
+) -> ConfigurationError:
+    """The error for a name that is not one of ``choices``, with the one that was ``meant``, else the nearest."""
     names = list(choices)
-    near = difflib.get_close_matches(str(got), names, n=1)
+    near = [meant] if meant is not None else difflib.get_close_matches(str(got), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ConfigurationError(f"{kind} must be one of {', '.join(names)}, but got {got!r}.{hint}")

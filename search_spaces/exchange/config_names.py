@@ -138,6 +138,11 @@ def _key_of(lever: Lever) -> ConfigKey:
     return ConfigKey(words=words, is_whole=whole)
 
 
+def key_called(name: str) -> str | None:
+    """The config key that other tools call by this name: ``lr`` is learning_rate; None where none is."""
+    return _keys_by_name().get(name.lower().replace("-", "_"))
+
+
 def _key_set_by(name: str) -> str:
     lever = known_lever(name)
     return name if lever is None else lever.key

@@ -174,7 +174,7 @@ class TrainingConfig:
         faults, values = [], {}
         for key, value in mapping.items():
             if key not in hints:
-                faults.append(str(unknown_name("A config key", key, hints)))
+                faults.append(str(unknown_name("A config key", key, hints, meant=_meant_by(key))))
                 continue
             try:
                 values[key] = read_value(value, hints[key], is_text=True)
@@ -189,6 +189,12 @@ class TrainingConfig:
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
         }
+
+
+def _meant_by(key: str) -> str | None:
+    from search_spaces.exchange.config_names import key_called  # late: it loads optuna, and most keys are right
+
+    return key_called(key)
 
 
 @cache

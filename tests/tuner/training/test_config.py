@@ -69,6 +69,7 @@ def test_text_is_read_as_the_value_it_names(key: str, text: Any, value: Any) -> 
         ({"base_batch_size": 0}, "base_batch_size must be a whole number at least 1, but got 0"),
         ({"schedule": "exponential", "final_lr_fraction": 0}, "exponential needs final_lr_fraction above 0"),
         ({"lerning_rate": 1}, "Did you mean 'learning_rate'"),
+        ({"lr": 1}, "but got 'lr'. Did you mean 'learning_rate'"),
         ({"augmentations": "none"}, "A config key must be one of"),
     ],
 )
