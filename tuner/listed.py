@@ -15,7 +15,7 @@ from studies.leases import GRACE_SECONDS
 from studies.records import TrialRecord
 from tuner.prepared_search import PreparedSearch, ProgressCallback, Search
 from tuner.preparing import check_limits, prepare_listed
-from tuner.searching.objective import Task
+from tuner.searching.objective import OF_THE_SPLIT, Task
 from tuner.training.config import TrainingConfig
 
 
@@ -61,7 +61,7 @@ def search_listed(  # noqa: PLR0913, D417 - as `tuner.search`: one keyword per c
     on_progress: ProgressCallback = lambda _progress: None,
     announce: Callable[[str], None] | None = None,
 ) -> Listed:
-    """Train each config once, to its end; on a study that exists, those that are left.
+    """Train each config once, to its end; on a study that exists, those that are left, and those that failed again.
 
     Args:
         configs: config keys -> values, ``seed`` and ``epochs`` among them where they differ. What a config leaves
@@ -80,13 +80,8 @@ def search_listed(  # noqa: PLR0913, D417 - as `tuner.search`: one keyword per c
     Interruption, a timeout and a halted search are no exceptions here: see ``Listed.search``.
     """
     check_limits(workers=workers, timeout=timeout, grace=grace, epochs=epochs, seed=seed)
-    given = {
-        "seed": seed,
-        "epochs": epochs,
-        **(fixed or {}),
-        **({"model": model} if isinstance(model, str) else {}),
-    }
-    space, rows = listed_space(configs, name=name, fixed=given)
+    given = {**(fixed or {}), **({"model": model} if isinstance(model, str) else {})}
+    space, rows = listed_space(configs, name=name, fixed=given, defaults={"seed": seed, "epochs": epochs})
     prepared = prepare_listed(
         space,
         rows,
@@ -97,8 +92,7 @@ def search_listed(  # noqa: PLR0913, D417 - as `tuner.search`: one keyword per c
         seed=seed,
         metric=metric,
         direction=direction,
-        fixed=fixed,
-        model=model,
+        model=None if isinstance(model, str) else model,
         evaluates_test=evaluates_test,
         device=device,
         data_dir=data_dir,
@@ -109,23 +103,34 @@ def search_listed(  # noqa: PLR0913, D417 - as `tuner.search`: one keyword per c
 
 
 def listed_space(
-    configs: Sequence[Mapping[str, Any]], *, name: str, fixed: Mapping[str, Any]
+    configs: Sequence[Mapping[str, Any]],
+    *,
+    name: str,
+    fixed: Mapping[str, Any],
+    defaults: Mapping[str, Any],
 ) -> tuple[Space, list[dict[str, Value]]]:
     """The space of choices that holds these configs, and each config as the keys in which they differ.
 
+    Args:
+        configs: as given.
+        name: of the space.
+        fixed: what rules where a config says nothing; the space fixes what is left of it.
+        defaults: what rules where neither does.
+
     Raises:
-        ConfigurationError: for a config that is none, or that is there twice.
+        ConfigurationError: for a config that is none, or that is there twice, and for configs on different splits.
     """
     if not configs:
         raise ConfigurationError("A list of configs must have at least one, but got none.")
-    whole = [TrainingConfig.from_mapping({**fixed, **config}).to_mapping() for config in configs]
+    whole = [TrainingConfig.from_mapping({**defaults, **fixed, **config}).to_mapping() for config in configs]
     _check_distinct(whole)
     keys = [key for key in whole[0] if any(row[key] != whole[0][key] for row in whole)]
+    _check_same_split(whole, keys)
     # A single config differs in nothing; its seed is what a study of one can be said to try.
     keys = keys or ["seed"]
     rows = [{key: _as_choice(value) for key, value in row.items()} for row in whole]
     levers = tuple(_lever(key, [row[key] for row in rows]) for key in keys)
-    said = {key for config in configs for key in config} - {*keys}
+    said = {key for config in (fixed, *configs) for key in config} - {*keys}
     same = {key: value for key, value in rows[0].items() if key in said}
     return Space(name=name, levers=levers, fixed=same), [{key: row[key] for key in keys} for row in rows]
 
@@ -142,6 +147,15 @@ def _check_distinct(whole: list[dict[str, Any]]) -> None:
         if row in whole[:place]:
             raise ConfigurationError(
                 f"The configs of a list must differ, but numbers {whole.index(row) + 1} and {place + 1} are the same."
+            )
+
+
+def _check_same_split(whole: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> None:
+    for key in keys:
+        if key in OF_THE_SPLIT:
+            found = " and ".join(dict.fromkeys(str(row[key]) for row in whole))
+            raise ConfigurationError(
+                f"All configs of a list are compared on one split, but for {key} got {found}; make a study of each."
             )
 
 

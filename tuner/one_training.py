@@ -23,8 +23,9 @@ from studies.records import (
     TrialRecord,
 )
 from tuner.searching.ask_tell import error_record
+from tuner.searching.names import task_name
 from tuner.searching.objective import Task
-from tuner.searching.planning import task_name, versions
+from tuner.searching.planning import versions
 from tuner.searching.weights import save_weights, value_of
 from tuner.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from tuner.training.config import TrainingConfig, direction_of

@@ -15,8 +15,8 @@ from studies.storage import shown_url
 from tuner.launchers.cores import available_cores
 from tuner.launchers.local import LocalLauncher, WorkerExit
 from tuner.searching.ask_tell import STORAGE_ERRORS, Ending, WorkerEnd, repeated_error
+from tuner.searching.names import is_importable, task_name
 from tuner.searching.objective import Objective
-from tuner.searching.planning import is_importable, task_name
 from tuner.worker import Interruption, WorkerSettings, listening_for_signals, run_worker
 
 MAX_DEFAULT_WORKERS = 4

@@ -1,5 +1,6 @@
 """From what a user asks to a study that is ready to run. All is checked before anything is written."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from studies.records import GRID_RESOLUTION, StudyPlan
 from tuner.prepared_search import PreparedSearch
 from tuner.searching.objective import Objective, Task
 from tuner.searching.planning import objective_of, plan_of
-from tuner.searching.strategy import LISTED, check_strategy, n_possible_trials
+from tuner.searching.strategy import GUIDE, LISTED, check_strategy, n_possible_trials
+from tuner.searching.suitability import check_data_suits, warmup_warnings
 from tuner.training.config import TrainingConfig
+
+_log = logging.getLogger(__name__)
 
 
 def prepare_search(  # noqa: PLR0913 - as `search`
@@ -52,7 +56,14 @@ def prepare_search(  # noqa: PLR0913 - as `search`
     )
     if enqueued is not None:
         _enqueue(recorded, enqueued, n_trials=trials)
-    trials = n_possible_trials(trials, sampler=sampler, space=objective.space, resolution=plan.resolution)
+    trials = n_possible_trials(
+        trials,
+        sampler=sampler,
+        space=objective.space,
+        resolution=plan.resolution,
+        study=recorded.study,
+        study_seed=plan.seed,
+    )
     recorded.want_trials(trials)
     return PreparedSearch(
         recorded=recorded, objective=objective, n_trials=trials, device=device, data_dir=_path(data_dir)
@@ -112,11 +123,7 @@ def _plan(  # noqa: PLR0913 - as `search`
 ) -> tuple[Objective, StudyPlan]:
     check_strategy(sampler, pruner)
     check_limits(trials=trials, epochs=epochs, seed=seed, resolution=resolution)
-    for key in ("epochs", "seed"):
-        if key in (fixed or {}):
-            raise ConfigurationError(
-                f"{key} is said by --{key} and cannot be fixed too, but got --set {key}={(fixed or {})[key]}."
-            )
+    _check_not_fixed_too(fixed or {}, "--set {key}={value}")
     objective = Objective(
         space,
         task,
@@ -130,11 +137,23 @@ def _plan(  # noqa: PLR0913 - as `search`
         data_dir=_path(data_dir),
         announce=announce,
     )
+    _check_not_fixed_too(objective.searched_space.fixed, "{key}: {value} under `fixed` of the space")
     if not objective.space.levers:
         raise ConfigurationError(
             "A search must have at least one lever that is not fixed, but got none; `tuner train` trains one config."
         )
-    return objective, plan_of(objective, sampler=sampler, pruner=pruner, resolution=resolution)
+    plan = plan_of(objective, sampler=sampler, pruner=pruner, resolution=resolution)
+    check_data_suits(objective)
+    for line in warmup_warnings(objective):
+        (announce or _log.warning)(line)
+    return objective, plan
+
+
+def _check_not_fixed_too(fixed: Mapping[str, Any], said: str) -> None:
+    for key in ("epochs", "seed"):
+        if key in fixed:
+            got = said.format(key=key, value=fixed[key])
+            raise ConfigurationError(f"{key} is said by --{key} and cannot be fixed too, but got {got}.")
 
 
 def prepare_listed(  # noqa: PLR0913 - as `search_listed`
@@ -148,16 +167,16 @@ def prepare_listed(  # noqa: PLR0913 - as `search_listed`
     seed: int,
     metric: str,
     direction: str | None,
-    fixed: Mapping[str, Any] | None,
-    model: str | Callable[..., Any] | None,
+    model: Callable[..., Any] | None,
     evaluates_test: bool,
     device: str,
     data_dir: str | Path | None,
     announce: Callable[[str], None] | None,
 ) -> PreparedSearch:
-    """Create or join the study that trains these configs, each once, to its end.
+    """Create or join the study that trains these configs, each once, to its end; those that have failed, once more.
 
-    Args are those of `search_listed`; ``configs`` by the levers of ``space``, which are choices.
+    Args are those of `search_listed`; ``configs`` by the levers of ``space``, which are choices. What is fixed is
+    fixed in ``space``.
     """
     objective = Objective(
         space,
@@ -165,9 +184,8 @@ def prepare_listed(  # noqa: PLR0913 - as `search_listed`
         epochs=epochs,
         metric=metric,
         direction=direction,
-        fixed=dict(fixed or {}) | ({"model": model} if isinstance(model, str) else {}),
         evaluates_test=evaluates_test,
-        model=None if isinstance(model, str) else model,
+        model=model,
         seed=seed,
         device=device,
         data_dir=_path(data_dir),
@@ -176,14 +194,20 @@ def prepare_listed(  # noqa: PLR0913 - as `search_listed`
     recorded = create_study(
         study, plan_of(objective, sampler=LISTED, pruner="none", configs=configs), storage
     )
-    recorded.want_trials(len(configs))
+    total = _n_wanted_of_list(recorded, configs)
+    recorded.want_trials(total)
     return PreparedSearch(
         recorded=recorded,
         objective=objective,
-        n_trials=len(configs),
+        n_trials=total,
         device=device,
         data_dir=_path(data_dir),
     )
+
+
+def _n_wanted_of_list(recorded: RecordedStudy, configs: Sequence[Mapping[str, Any]]) -> int:
+    """A trial for each config, and one more for each that has failed by its own exception: its code may be mended."""
+    return len(configs) + recorded.record(telemetry=False).counts.failed
 
 
 def prepare_resume(
@@ -193,16 +217,27 @@ def prepare_resume(
     trials: int | None = None,
     device: str = "auto",
     data_dir: str | Path | None = None,
+    retries_failed: bool = True,
     announce: Callable[[str], None] | None = None,
 ) -> PreparedSearch:
-    """Open a study and rebuild its objective from the plan."""
+    """Open a study and rebuild its objective from the plan.
+
+    Args are those of `resume`; ``retries_failed`` says whether a listed study trains configs that have failed once
+    more: one of many workers that start one after the other does not.
+    """
     recorded = open_study(study, storage, writable=True)
     if recorded.plan is None:
         raise ConfigurationError(
             f"Study {study!r} was not made by symptune, so its task and space are unknown; "
             f"go on with it in the code that made it."
         )
+    if recorded.plan.sampler == GUIDE:
+        raise ConfigurationError(
+            f"Study {study!r} is the guide's own and has no trials; the same `tuner tune` command goes on with it."
+        )
     total = trials if trials is not None else recorded.n_trials_wanted()
+    if trials is None and retries_failed and recorded.plan.sampler == LISTED:
+        total = max(total or 0, _n_wanted_of_list(recorded, recorded.plan.configs))
     if total is None:
         raise ConfigurationError(f"No total was recorded for {study!r}; say --trials N.")
     check_limits(trials=total)
@@ -212,8 +247,10 @@ def prepare_resume(
         sampler=recorded.plan.sampler,
         space=objective.space,
         resolution=recorded.plan.resolution,
+        study=recorded.study,
+        study_seed=recorded.plan.seed,
     )
-    if trials is not None:
+    if trials is not None or recorded.plan.sampler == LISTED:
         recorded.want_trials(total)
     return PreparedSearch(
         recorded=recorded, objective=objective, n_trials=total, device=device, data_dir=_path(data_dir)

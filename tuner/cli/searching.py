@@ -155,7 +155,7 @@ def worker(
 
     preparing.check_limits(timeout=timeout, grace=grace)
     prepared = preparing.prepare_resume(
-        study, storage=storage, trials=trials, device=device, data_dir=data_dir
+        study, storage=storage, trials=trials, device=device, data_dir=data_dir, retries_failed=False
     )
     with showing_progress(quiet=quiet) as show:
         found = prepared.run(workers=1, timeout=timeout, grace=grace, on_progress=show)
@@ -213,13 +213,15 @@ def _show(found: "Search", *, n_wanted: int) -> None:
 
 def _show_plan(plan: Any, *, trials: int, as_json: bool) -> None:
     from search_spaces import Space
+    from search_spaces.catalog import decided
 
     if as_json:
         print_json({"plan": plan, "trials": trials})
         return
     space = Space.from_json(plan.space)
-    searched = [lever.name for lever in space if lever.key not in plan.fixed]
+    for key, value in plan.fixed.items():
+        space = decided(space, key, value)
     say(f"Would search {space.name} on {plan.task}, {plan.split['n_train']} training samples:")
-    say(f"  {', '.join(searched)}")
+    say(f"  {', '.join(space.names)}")
     say(f"  {trials} trials x {plan.epochs} epochs, sampler {plan.sampler}, pruner {plan.pruner}")
     say(f"  to {plan.direction} {plan.metric}; nothing was written")

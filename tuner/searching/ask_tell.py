@@ -19,6 +19,7 @@ from studies.records import EpochReadings, Outcome, TrialError
 from tuner.searching.objective import Objective, Trained
 from tuner.searching.strategy import make_pruner, make_sampler
 from tuner.searching.weights import save_weights
+from tuner.training.functions import UserCodeError
 
 SAME_ERRORS_TO_HALT = 3
 """The same exception so many times in a row is the code's fault, not the config's."""
@@ -243,6 +244,8 @@ def repeated_error(study: optuna.Study, *, since: int) -> TrialError | None:
 
 def error_record(error: BaseException) -> TrialError:
     """What is kept of an exception: its type, its text, and where it came from."""
+    if isinstance(error, UserCodeError) and error.__cause__ is not None:
+        error = error.__cause__
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     message = str(error).strip() or type(error).__name__

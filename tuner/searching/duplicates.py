@@ -8,22 +8,25 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.records import Outcome
+from tuner.searching.equivalence import canonical
 from tuner.training.config import TrainingConfig
 
 FINGERPRINT = "training"
 """User attribute of a trial: hex digits that two trials share when they train the same thing."""
 _DIGITS = 16  # hex, 64 bits
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+_TAKEN_OVER = {Outcome.COMPLETED, Outcome.STOPPED_EARLY, Outcome.DIVERGED}
+"""How a training may have ended by itself. What a pruner ended was not trained out, and others decided that."""
 
 
 def fingerprint(config: TrainingConfig, **more: str) -> str:
     """Hex digits of everything that decides a training: its config, and whatever else the caller names."""
-    parts = json.dumps({"config": config.to_mapping(), **more}, sort_keys=True)
+    parts = json.dumps({"config": canonical(config), **more}, sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:_DIGITS]
 
 
 def finished_twin(trial: optuna.Trial, training: str) -> FrozenTrial | None:
-    """The first finished trial of the study that trained the same thing; None where there is none.
+    """The first trial of the study that trained the same thing to its own end; None where there is none.
 
     One that still trains in another worker is not waited for: that would idle a processor to save it work.
     """
@@ -32,7 +35,7 @@ def finished_twin(trial: optuna.Trial, training: str) -> FrozenTrial | None:
     storage, study_id = study._storage, study._study_id  # noqa: SLF001
     finished = storage.get_all_trials(study_id, deepcopy=False, states=_FINISHED)
     return next(
-        (earlier for earlier in finished if _trained(earlier) == training and _is_an_answer(earlier)), None
+        (earlier for earlier in finished if _trained(earlier) == training and _ended_by_itself(earlier)), None
     )
 
 
@@ -45,6 +48,5 @@ def _trained(trial: FrozenTrial) -> Any:
     return trial.user_attrs.get(FINGERPRINT)
 
 
-def _is_an_answer(trial: FrozenTrial) -> bool:
-    recorded = trial.user_attrs.get("outcome")
-    return recorded in set(Outcome) and Outcome(recorded).is_answer
+def _ended_by_itself(trial: FrozenTrial) -> bool:
+    return trial.user_attrs.get("outcome") in _TAKEN_OVER

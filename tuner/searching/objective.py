@@ -1,6 +1,8 @@
 """A training as an Optuna objective: suggest a config, train it, report every epoch, prune."""
 
+import dataclasses
 import math
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,11 +14,13 @@ from optuna.exceptions import TrialPruned, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces import Space, load_space
+from search_spaces.catalog import decided
 from search_spaces.errors import ConfigurationError, unknown_name
 from studies.recorded import REUSES, telemetry_of
 from studies.records import EpochReadings, Outcome
 from studies.telemetry import TelemetryTables
 from tuner.searching.duplicates import FINGERPRINT, fingerprint, finished_twin, outcome_of
+from tuner.searching.names import is_importable, task_name
 from tuner.searching.strategy import FIRST_RUNG
 from tuner.training.config import TrainingConfig, direction_of
 from tuner.training.data import Dataset, load_dataset
@@ -25,6 +29,8 @@ from tuner.training.loop import TrainingRun
 
 DIRECTIONS = ("maximize", "minimize")
 Task = str | Callable[..., Any]
+OF_THE_SPLIT = ("split", "validation_fraction")
+"""Config keys that all trials of a study share: they are compared on the same validation samples."""
 _KEPT_OF_A_TWIN = ("test_accuracy", "test_loss", "resolved_learning_rate")
 
 
@@ -60,13 +66,13 @@ class Objective:
             ``test_accuracy`` and ``test_loss``. For confirming winners: a search that looks at the test split has none.
             Data without a test split gives no such attributes.
         model: a function ``(config, input_shape, n_outputs) -> nn.Module``; None takes the config key ``model``.
-        seed: of every training: weights, dropout, data order and split.
+        seed: of the split, and of every training (weights, dropout, data order) unless the space says another.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         data_dir: where the data lies; default ``TUNER_DATA``.
         announce: takes what a person should know of the data, such as a download.
 
     Raises:
-        ConfigurationError: for an unknown space, task, metric or config key.
+        ConfigurationError: for an unknown space, task, metric or config key, and for a space that searches the split.
     """
 
     def __init__(  # noqa: PLR0913 - as `tuner.search`: one keyword per concern
@@ -88,17 +94,23 @@ class Objective:
     ) -> None:
         self.task = _checked_task(task)
         self.metric = metric
-        self.direction = _checked_direction(direction, metric)
+        self.direction = checked_direction(direction, metric)
         self.device = device
         self.model = model
+        self.seed = seed
         self.evaluates_test = evaluates_test
         self.searched_space = _space_of(space)
         said = {"seed": seed, "epochs": epochs}
-        self.base_config = TrainingConfig.from_mapping({**(defaults or {}), **said, **(fixed or {})})
+        self.base_config = TrainingConfig.from_mapping(
+            {**(defaults or {}), **said, **self.searched_space.fixed, **(fixed or {})}
+        )
+        """Every key that no trial changes, and what the others are where nothing is suggested."""
         self.fixed = {key: getattr(self.base_config, key) for key in fixed or {}}
         self.space = self.searched_space
         for key, value in self.fixed.items():
-            self.space = self.space.fix(key, value)
+            self.space = decided(self.space, key, value)
+        _check_split_is_shared(self.space)
+        self._model_name = None if model is None else _name_that_is_its_own(model)
         self._data_dir = data_dir
         self._announce = announce
 
@@ -114,7 +126,7 @@ class Objective:
             self.dataset,
             split=config.split,
             validation_fraction=config.validation_fraction,
-            seed=config.seed,
+            seed=self.seed,
             device=self.device,
         )
 
@@ -186,14 +198,14 @@ class Objective:
         )
 
     def _fingerprint(self, config: TrainingConfig) -> str:
+        """A model that was handed over counts as the key ``model`` that a worker, or `tuner resume`, is told."""
         return fingerprint(
-            config,
+            config if self._model_name is None else dataclasses.replace(config, model=self._model_name),
             data=self.dataset.content_hash,
             split=repr(self.splits.describe()),
             metric=self.metric,
             direction=self.direction,
             tests=str(self.evaluates_test),
-            model="" if self.model is None else repr(self.model),
         )
 
     def _tested(self, run: TrainingRun) -> dict[str, float]:
@@ -252,6 +264,23 @@ def _space_of(space: object) -> Space:
     )
 
 
+def _check_split_is_shared(space: Space) -> None:
+    searched = [lever.key for lever in space if lever.key in OF_THE_SPLIT]
+    if searched:
+        raise ConfigurationError(
+            f"All trials of a study share one split, so {' and '.join(searched)} cannot be searched, but the space "
+            f"{space.name!r} has {'it as a lever' if len(searched) == 1 else 'them as levers'}; fix with --set."
+        )
+
+
+def _name_that_is_its_own(model: Callable[..., Any]) -> str:
+    """``module:function``; where another function may have that name, such as a lambda, with a mark of this objective.
+
+    So the trainings of such a model are found again through this objective only, and in no other process.
+    """
+    return task_name(model) if is_importable(model) else f"{task_name(model)} {uuid.uuid4().hex}"
+
+
 def _checked_task(task: Task) -> Task:
     if isinstance(task, str) or callable(task):
         return task
@@ -261,7 +290,7 @@ def _checked_task(task: Task) -> Task:
     )
 
 
-def _checked_direction(direction: str | None, metric: str) -> str:
+def checked_direction(direction: str | None, metric: str) -> str:
     natural = direction_of(metric)  # also checks the metric
     if direction not in {None, *DIRECTIONS}:
         raise unknown_name("The direction", direction, DIRECTIONS)

@@ -1,6 +1,5 @@
 """From what a user asks to a study's plan, and from a recorded plan back to the objective it describes."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 from search_spaces import Space
 from search_spaces.errors import ConfigurationError
 from studies.records import GRID_RESOLUTION, StudyPlan
-from tuner.searching.objective import Objective, Task
+from tuner.searching.names import is_importable, task_name
+from tuner.searching.objective import Objective
 from tuner.searching.points import check_grid
 from tuner.searching.strategy import LISTED, check_strategy
 from tuner.training.config import TrainingConfig
@@ -45,14 +45,14 @@ def plan_of(
         sampler=sampler,
         pruner=pruner,
         epochs=config.epochs,
-        seed=config.seed,
+        seed=objective.seed,
         metric=objective.metric,
         direction=objective.direction,
         fixed=objective.fixed,
         resolution=resolution,
         configs=configs,
         evaluates_test=objective.evaluates_test,
-        defaults=objective.config(objective.space.fixed).to_mapping(),
+        defaults=config.to_mapping(),
         split=objective.splits.describe(),
         data_hash=objective.dataset.content_hash,
         versions=versions(),
@@ -117,25 +117,6 @@ def check_data(plan: StudyPlan, objective: Objective) -> None:
             f"A study goes on with the data it was begun with (hash {plan.data_hash[:12]}), but {plan.task} now "
             f"has hash {found[:12]}; point --data-dir to the first data, or start another --study."
         )
-
-
-def task_name(task: Task | Callable[..., Any]) -> str:
-    """A task as text: its name, or ``module:function``; with ``<...>`` around what nothing can import by its name."""
-    if isinstance(task, str):
-        return task
-    if isinstance(task, functools.partial):
-        module, _, name = task_name(task.func).rpartition(":")
-        return f"{module}:<partial of {name.strip('<>')}>"
-    if hasattr(task, "__qualname__"):
-        return f"{task.__module__}:{task.__qualname__}"
-    kind = type(task)
-    return f"{kind.__module__}:<{kind.__qualname__} object>"
-
-
-def is_importable(task: Task | Callable[..., Any]) -> bool:
-    """Whether another process can find the task by its name."""
-    name = task_name(task)
-    return not name.startswith("__main__:") and "<" not in name
 
 
 def versions() -> dict[str, str]:

@@ -9,16 +9,19 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from torch.quasirandom import SobolEngine
 
 from search_spaces import Space
 from search_spaces.errors import ConfigurationError
 from search_spaces.lever import Value, choices_of, is_number, is_same
 from studies.leases import REPLACES
+from studies.records import Outcome
 
 MAX_GRID_POINTS = 10_000
 """More trainings than anyone waits for; beyond it a grid is a mistake, not a plan."""
+
+_ANSWERED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 Point = Mapping[str, Value]
 """Lever names -> values."""
@@ -92,8 +95,9 @@ class ListSampler(_PointSampler):
     """Every point of a list once, in its order; then again from the start.
 
     Trial n's point follows from what the trials before it were created with, which never changes: an enqueued config
-    takes its own point, a trial that replaces a lost one the lost one's, any other the first that is free. So all
-    workers come to the same answer without a lock.
+    takes its own point, a trial that replaces a lost one the lost one's, any other the first that is free. Where none
+    is, a point whose trainings had all failed by their own exception when the trial began comes before a new round.
+    So all workers come to the same answer without a lock.
     """
 
     def __init__(self, points: Sequence[Point], *, elsewhere: Point | None = None) -> None:
@@ -105,31 +109,56 @@ class ListSampler(_PointSampler):
         """The points that are left of this round, by their place in the order."""
         self._taken: list[Point] = []
         """By trial number."""
+        self._n_beside = 0
 
     def point(self, study: optuna.Study, trial: FrozenTrial) -> Point:
         if trial.number >= len(self._taken):
-            storage, study_id = study._storage, study._study_id  # noqa: SLF001 - a pruner may hide trials from `study`
-            trials = storage.get_all_trials(study_id, deepcopy=False)
-            for earlier in trials[len(self._taken) : trial.number + 1]:
-                self._taken.append(self._taken_by(earlier))
+            self._follow(study, trial.number + 1)
         return {**self._elsewhere, **self._taken[trial.number]}
 
-    def _taken_by(self, trial: FrozenTrial) -> Point:
+    def n_beside(self, study: optuna.Study) -> int:
+        """How many trials of the study take no point of the list: configs that were enqueued beside it."""
+        self._follow(study, None)
+        return self._n_beside
+
+    def _follow(self, study: optuna.Study, n_trials: int | None) -> None:
+        """Take in the study's first ``n_trials``; all of them for None."""
+        storage, study_id = study._storage, study._study_id  # noqa: SLF001 - a pruner may hide trials from `study`
+        trials = storage.get_all_trials(study_id, deepcopy=False)
+        for trial in trials[len(self._taken) : n_trials]:
+            self._taken.append(self._taken_by(trial, trials))
+
+    def _taken_by(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Point:
         replaces = trial.user_attrs.get(REPLACES)
         if isinstance(replaces, int) and replaces < len(self._taken):
             return self._taken[replaces]
-        if not self._free:
-            self._free = dict(enumerate(self._points))
         wanted: Point = trial.system_attrs.get("fixed_params", {})
+        if not self._free:
+            failed = None if wanted else self._failed_before(trial, trials)
+            if failed is not None:
+                return failed
+            self._free = dict(enumerate(self._points))
         place = next(iter(self._free))
         if wanted:
             place = min(self._free, key=lambda place: _n_conflicts(self._free[place], wanted))
         if _n_conflicts(self._free[place], wanted):
+            self._n_beside += 1
             return {
                 **self._free[place],
                 **wanted,
             }  # off the grid: it fills in what is missing, and takes nothing
         return self._free.pop(place)
+
+    def _failed_before(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Point | None:
+        """The point that was tried least often among those that have only failed; the first of these in the list.
+
+        What had ended when the trial began is on record and stays so: whoever asks, and whenever, gets the same.
+        """
+        tries: dict[int, list[FrozenTrial]] = {}
+        for earlier, point in zip(trials, self._taken, strict=False):  # those before this trial
+            tries.setdefault(id(point), []).append(earlier)
+        failed = [point for point in self._points if _have_failed(tries.get(id(point), ()), trial)]
+        return min(failed, key=lambda point: len(tries[id(point)]), default=None)
 
 
 class GridSampler(ListSampler):
@@ -143,6 +172,20 @@ class GridSampler(ListSampler):
             [points[index] for index in order],
             elsewhere={lever.name: lever.grid(resolution)[0] for lever in space},
         )
+
+
+def _have_failed(tries: Sequence[FrozenTrial], trial: FrozenTrial) -> bool:
+    """Whether the last try failed by its own exception before the trial began, and none before it gave an answer.
+
+    A lost or interrupted try is followed by the one that replaces it.
+    """
+    if not tries or any(earlier.state in _ANSWERED for earlier in tries):
+        return False
+    last = tries[-1]
+    is_failed = last.state is TrialState.FAIL and last.user_attrs.get("outcome") == Outcome.FAILED
+    if not is_failed or last.datetime_complete is None or trial.datetime_start is None:
+        return False
+    return last.datetime_complete <= trial.datetime_start
 
 
 def _n_conflicts(point: Point, wanted: Point) -> int:

@@ -15,6 +15,8 @@ from tuner.searching.points import GridSampler, ListSampler, SobolSampler
 
 LISTED = "listed"
 """The sampler of a study that trains exactly the configs of its plan; no one asks for it by name."""
+GUIDE = "guide"
+"""What stands for a sampler in the plan of the guide's own study, which has no trials."""
 FIRST_RUNG = 1
 """The first epoch after which a trial may be pruned. Epoch 0 is the untrained network: it says nothing."""
 
@@ -96,6 +98,22 @@ def make_pruner(name: str, *, epochs: int) -> BasePruner:
     return PRUNERS[name](epochs)
 
 
-def n_possible_trials(n_trials: int, *, sampler: str, space: Space, resolution: int = GRID_RESOLUTION) -> int:
-    """``n_trials``, or fewer where the sampler runs out of points before."""
-    return min(n_trials, space.n_grid_points(resolution)) if sampler == "grid" else n_trials
+def n_possible_trials(
+    n_trials: int,
+    *,
+    sampler: str,
+    space: Space,
+    resolution: int = GRID_RESOLUTION,
+    study: optuna.Study | None = None,
+    study_seed: int = 0,
+) -> int:
+    """``n_trials``, or fewer where the sampler runs out of points before.
+
+    A grid has its points, and the configs that were enqueued beside them in ``study``.
+    """
+    if sampler != "grid":
+        return n_trials
+    n_beside = 0
+    if study is not None:
+        n_beside = GridSampler(space, seed=study_seed, resolution=resolution).n_beside(study)
+    return min(n_trials, space.n_grid_points(resolution) + n_beside)

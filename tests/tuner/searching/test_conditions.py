@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from search_spaces.catalog import CONDITIONS, LEVERS, conditions_for, lever
 from search_spaces.files import load_space, save_space
 from search_spaces.lever import Lever, Value
+from search_spaces.presets import preset
 from search_spaces.space import Space
+from tuner.searching.objective import Objective
 from tuner.searching.strategy import make_sampler
 
 WHOLE = Space(name="whole", levers=LEVERS, conditions=CONDITIONS)
@@ -68,3 +70,13 @@ def test_any_levers_make_a_space_that_survives_being_written(
         assert len(points) == space.n_grid_points(2)
         point = space.config(data.draw(st.sampled_from(points)))
         assert set(point) == keys_that_should_be_there(space, point)
+
+
+@pytest.mark.parametrize("name", ["depth", "mlp"])
+def test_what_a_search_fixes_brings_its_conditions(name: str) -> None:
+    """With a cnn there is no depth to search: five depths would be five equal trainings."""
+    names = preset(name).names
+    without = tuple(name for name in names if name != "depth")
+    assert Objective(name, "digits", fixed={"model": "cnn"}).space.names == without
+    assert Objective(name, "digits", fixed={"model": "mlp"}).space.names == names
+    assert Objective(name, "digits", fixed={"model": "mine:build"}).space.names == names

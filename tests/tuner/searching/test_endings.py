@@ -1,5 +1,6 @@
 """How a search ends when something breaks: what counts, what comes back, and what is said."""
 
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -7,6 +8,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 
 import tuner
+from search_spaces import preset
 from search_spaces.errors import ConfigurationError
 from studies.recorded import open_study
 from studies.records import Outcome
@@ -94,6 +96,15 @@ def test_what_has_its_own_option_is_not_fixed_too(key: str) -> None:
     """Two values for one thing: neither is taken silently."""
     with pytest.raises(ConfigurationError, match=f"{key} is said by --{key}"):
         found_by(fixed={key: 2})
+
+
+@pytest.mark.parametrize("key", ["epochs", "seed"])
+def test_what_has_its_own_option_is_not_fixed_by_a_space_either(key: str) -> None:
+    """It would silently win over the option; nothing is written."""
+    space = preset("quick").fix(key, 1)
+    with pytest.raises(ConfigurationError, match=f"{key} is said by --{key} .* got {key}: 1 under `fixed`"):
+        tuner.search(space, user_code.blob_arrays, study="s")
+    assert not Path("runs").exists()
 
 
 def test_weights_on_a_full_disk_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,21 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from optuna.distributions import CategoricalDistribution
 
 import tuner
-from search_spaces import Condition, Role, Space, preset
+from search_spaces import Condition, Lever, Role, Space, preset
 from search_spaces.catalog import lever
 from search_spaces.errors import ConfigurationError
+from search_spaces.lever import Family, Value
 from studies.records import StudyPlan
 from tests.tuner import user_code
-from tuner.searching.planning import is_importable, objective_of, plan_of, task_name
+from tuner.searching.names import is_importable, task_name
+from tuner.searching.planning import objective_of, plan_of
 from tuner.training.config import TrainingConfig
 
 SPACE = Space(
@@ -117,8 +121,8 @@ class TestResumed:
         assert config == TrainingConfig(batch_size=7, milestones=(1, 2), dropout=0.25, width=16)
 
     def test_a_plan_without_defaults_stays_readable(self) -> None:
-        """Today's rule then."""
-        assert objective_of(plan(defaults={})).base_config == TrainingConfig(epochs=10)
+        """Today's rule then, under what its space fixes."""
+        assert objective_of(plan(defaults={})).base_config == TrainingConfig(epochs=10, width=16)
 
     def test_a_plan_of_a_newer_symptune_is_refused(self) -> None:
         """A key it does not know would be trained without."""
@@ -141,6 +145,49 @@ class TestResumed:
             ConfigurationError, match="another process cannot import; move it to a module, or"
         ):
             objective_of(plan(task=name))
+
+
+class TestSplit:
+    FIXED: ClassVar[dict[str, Any]] = {"split": "last", "validation_fraction": 0.5}
+
+    @pytest.mark.parametrize("by_space", [True, False])
+    def test_what_is_fixed_of_the_split_is_how_the_data_is_split(self, *, by_space: bool) -> None:
+        """By a space's own file as by --set, in the plan, and after it is read back."""
+        space = dataclasses.replace(SPACE, fixed=self.FIXED) if by_space else SPACE
+        objective = tuner.Objective(space, user_code.blob_arrays, fixed=None if by_space else self.FIXED)
+        mine = plan_of(objective, sampler="tpe", pruner="none")
+        expected = {
+            "kind": "last",
+            "fraction": 0.5,
+            "seed": 0,
+            "n_train": 60,
+            "n_validation": 60,
+            "n_test": 0,
+        }
+        assert mine.split == expected
+        again = objective_of(mine)
+        assert again.splits.describe() == expected
+        assert again.base_config == objective.base_config
+        assert (again.config({}).split, again.config({}).validation_fraction) == ("last", 0.5)
+
+    def test_a_space_that_fixes_the_model_is_planned_with_it(self) -> None:
+        """And resumed with it."""
+        space = dataclasses.replace(SPACE, fixed={"model": "tests.problems:linear_model"})
+        mine = plan(space)
+        assert mine.model == "tests.problems:linear_model"
+        assert objective_of(mine).config({}).model == "tests.problems:linear_model"
+
+    @pytest.mark.parametrize("key", ["split", "validation_fraction"])
+    def test_the_split_is_no_lever(self, key: str) -> None:
+        """Its trials could not be compared; fixing it is the way out."""
+        choices: list[Value] = ["stratified", "last"] if key == "split" else [0.1, 0.2]
+        distribution = CategoricalDistribution(choices)
+        its = Lever(name=key, distribution=distribution, default=choices[0], family=Family.OPTIMIZATION)
+        space = with_levers(*SPACE.levers, its)
+        with pytest.raises(ConfigurationError, match=f"share one split, so {key} cannot be searched"):
+            tuner.search(space, user_code.blob_arrays, study="s")
+        assert not Path("runs").exists()
+        assert tuner.Objective(space, user_code.blob_arrays, fixed={key: choices[1]}).space.find(key) is None
 
 
 class _CallableTask:

@@ -9,12 +9,14 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+import tuner
 from search_spaces import Condition, Lever, Space, preset
 from search_spaces.catalog import lever
 from search_spaces.errors import ConfigurationError
 from search_spaces.lever import Value
 from studies.leases import REPLACES
 from studies.storage import open_storage
+from tests.tuner import user_code
 from tuner.searching.points import MAX_GRID_POINTS, check_grid, value_at
 from tuner.searching.strategy import (
     PRUNERS,
@@ -196,6 +198,30 @@ class TestGrid:
         assert n_possible_trials(50, sampler="grid", space=MIXED) == 9
         assert n_possible_trials(5, sampler="grid", space=MIXED) == 5
         assert n_possible_trials(50, sampler="qmc", space=MIXED) == 50
+
+    @pytest.mark.parametrize(("mine", "n"), [(0.15, 4), (0.1, 3)])
+    def test_a_config_that_was_enqueued_beside_the_grid_takes_no_points_place(
+        self, mine: float, n: int
+    ) -> None:
+        """All of the grid is trained, and the config; one on the grid is one of its points. Again, nothing is left."""
+        space = Space(name="s", levers=(lever("dropout").within(low=0.0, high=0.2),))
+        for _ in range(2):
+            found = tuner.search(
+                space,
+                user_code.blob_arrays,
+                study="g",
+                sampler="grid",
+                resolution=3,
+                trials=50,
+                epochs=1,
+                workers=1,
+                fixed={"width": 4},
+                enqueue={"dropout": mine},
+            )
+            tried = [trial.params["dropout"] for trial in found.record().trials]
+            assert sorted(tried) == pytest.approx(sorted({0.0, 0.1, 0.2, mine}))
+            assert len(tried) == n
+        assert tuner.resume("g").n_trials.counted == n
 
 
 @pytest.mark.parametrize(
