@@ -3,8 +3,8 @@
 Simulated studies, each confirmed by `studies.comparison.confirm`: how often it names a winner among equal configs, and
 how often the right one when one config leads by two standard deviations between replicates. With 95% Wilson bounds,
 and beside it what the plain paired t test against each other config would name. Then the cases that tempt a method to
-err: two tied leaders above quieter configs, one noisy and one quiet leader, an unrelated runner-up. Last, how often
-intervals of one config's replicates hold the true mean.
+err: two tied leaders above quieter configs, one noisy and one quiet leader, tied leaders that move against each other,
+an unrelated runner-up. Last, how often intervals of one config's replicates hold the true mean.
 
     python benchmarks/confirmation.py --studies 1000
 """
@@ -58,11 +58,28 @@ def noisy_and_quiet_leader(rng: np.random.Generator) -> Values:
     return values
 
 
-def unrelated_runner_up(rng: np.random.Generator) -> Values:
-    values = equal("normal", n_configs=5, n_seeds=8, correlation=0.8)(rng)
-    values[1] = rng.standard_normal(8)
-    values[2:] -= FAR_BELOW
-    return values
+def opposed_leaders(correlation: float) -> Draw:
+    """Two tied configs with a correlation of their own, above an unrelated third."""
+
+    def draw(rng: np.random.Generator) -> Values:
+        values = rng.standard_normal((3, 8))
+        values[1] = correlation * values[0] + math.sqrt(1.0 - correlation**2) * values[1]
+        values[2] -= FAR_BELOW
+        return values
+
+    return draw
+
+
+def unrelated_runner_up(*, n_configs: int, correlation: float) -> Draw:
+    """Two tied configs, one of which moves with the block far below."""
+
+    def draw(rng: np.random.Generator) -> Values:
+        values = equal("normal", n_configs=n_configs, n_seeds=8, correlation=correlation)(rng)
+        values[1] = rng.standard_normal(8)
+        values[2:] -= FAR_BELOW
+        return values
+
+    return draw
 
 
 def named_by_paired_t(values: Values) -> int | None:
@@ -131,11 +148,19 @@ def simulated(n_studies: int) -> list[dict[str, object]]:
         for n_configs in (2, 3, 4, 5, 10):
             draw = equal(noise, n_configs=n_configs, n_seeds=8, lead=2.0)
             add(f"lead of 2, {noise}, {n_configs} configs, 8 seeds, correlation 0.0", draw, 0)
-    draw = equal("normal", n_configs=5, n_seeds=8, lead=2.0, correlation=0.3)
-    add("lead of 2, normal, 5 configs, 8 seeds, correlation 0.3", draw, 0)
+    for correlation in (0.3, 0.8):
+        draw = equal("normal", n_configs=5, n_seeds=8, lead=2.0, correlation=correlation)
+        add(f"lead of 2, normal, 5 configs, 8 seeds, correlation {correlation}", draw, 0)
     add("two noisy leaders tied, three quiet configs far below", two_noisy_leaders)
     add("a noisy and a quiet leader tied, three quiet configs far below", noisy_and_quiet_leader)
-    add("two leaders tied, of which one moves with the three far below", unrelated_runner_up)
+    for correlation in (0.5, 0.0, -0.3, -0.5, -0.8):
+        add(f"two leaders tied, correlation {correlation}, a third far below", opposed_leaders(correlation))
+    for n_configs, correlation in ((5, 0.8), (11, 0.99)):
+        draw = unrelated_runner_up(n_configs=n_configs, correlation=correlation)
+        add(
+            f"two leaders tied, one moving with the {n_configs - 2} far below, correlation {correlation}",
+            draw,
+        )
     return rows
 
 

@@ -42,7 +42,7 @@ class Interval:
     sd: float
     """Sample standard deviation (divisor n - 1): of a config's replicates, the noise floor. NaN below two values."""
     method: str
-    """t, bca, signed rank, t with a common correlation, or none where there are fewer than two values."""
+    """t, bca, signed rank, t with a shrunken correlation, or none where there are fewer than two values."""
     confidence: float
 
     @property

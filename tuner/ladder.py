@@ -14,7 +14,7 @@ from search_spaces.errors import ConfigurationError, unknown_name
 from search_spaces.lever import Family
 from studies.comparison import Comparison, Interval, Verdict, compare, interval
 from studies.encoding import jsonable
-from tuner.confirmation import N_SEEDS, Config, Replicates, base_config, replicate
+from tuner.replication import N_SEEDS, Config, Replicates, base_config, replicate
 from tuner.searching.objective import Task
 from tuner.training.config import TrainingConfig
 
@@ -48,6 +48,8 @@ BUNDLES = (
             "beta2",
             "alpha",
             "epsilon",
+            # One value is another penalty where it is decoupled, or divided by the gradient's size.
+            "weight_decay",
             "weight_decay_kind",
         ),
     ),
@@ -163,6 +165,9 @@ class Ladder:
     @property
     def sentence(self) -> str:
         """The whole way, and which steps it does not need as far as one can tell."""
+        if not self.is_complete:
+            rungs = self.replicates
+            return f"No verdict yet: {rungs.n_missing} of {rungs.n_trainings} trainings are missing."
         idle = [step.change.name for step in self.steps if step.comparison.verdict is not Verdict.BETTER]
         said = (
             f" Not told from noise, or worse: {', '.join(idle)}."

@@ -26,11 +26,17 @@ NOISES: dict[str, Noise] = {
 
 
 def winners(
-    *, n_configs: int, n_seeds: int = 8, lead: float = 0.0, noise: str = "normal", correlation: float = 0.0
+    *,
+    n_configs: int,
+    n_seeds: int = 8,
+    lead: float = 0.0,
+    noise: str = "normal",
+    correlation: float = 0.0,
+    n_studies: int = 1000,
 ) -> list[str | None]:
-    """Of 1,000 studies of equal configs, but for config 0, which is better by ``lead`` standard deviations."""
+    """Of studies of equal configs, but for config 0, which is better by ``lead`` standard deviations."""
     rng, found = np.random.default_rng(20), []
-    for _ in range(1000):
+    for _ in range(n_studies):
         own = NOISES[noise](rng, (n_configs, n_seeds))
         shared = NOISES[noise](rng, (1, n_seeds))
         values = math.sqrt(1 - correlation) * own + math.sqrt(correlation) * shared
@@ -53,26 +59,78 @@ def test_a_difference_of_two_noise_floors_is_found(n_configs: int) -> None:
     assert winners(n_configs=n_configs, lead=2.0).count("0") / 1000 >= 0.88
 
 
-@pytest.mark.parametrize("n_configs", [3, 5])
-def test_two_tied_leaders_are_told_apart_no_more_often_than_any_two(n_configs: int) -> None:
-    """With two equal configs far above quieter ones a winner is named in at most 8% of studies: no pooled variance."""
-    rng, named = np.random.default_rng(3), 0
-    for _ in range(400):
-        values = rng.standard_normal((n_configs, 8))
-        values[2:] = values[2:] / 3.0 - 50.0
-        named += confirm({str(i): row.tolist() for i, row in enumerate(values)}).winner is not None
-    assert named / 400 <= 0.08
+def share_named(values: np.ndarray) -> float:
+    """Of studies, shape [n_studies, n_configs, n_seeds], in which a winner is named."""
+    found = [confirm({str(i): row.tolist() for i, row in enumerate(study)}).winner for study in values]
+    return sum(winner is not None for winner in found) / len(found)
 
 
-def test_an_unrelated_runner_up_does_not_profit_from_the_others_correlation() -> None:
-    """Where all but the second of two tied configs move together, a winner is still named in at most 10% of studies."""
-    rng, named = np.random.default_rng(4), 0
-    for _ in range(400):
-        values = math.sqrt(0.2) * rng.standard_normal((5, 8)) + math.sqrt(0.8) * rng.standard_normal((1, 8))
-        values[1] = rng.standard_normal(8)
-        values[2:] -= 50.0
-        named += confirm({str(i): row.tolist() for i, row in enumerate(values)}).winner is not None
-    assert named / 400 <= 0.10
+def two_tied_above(block: np.ndarray, *, correlation: float = 0.0) -> np.ndarray:
+    """``block``, shape [n_studies, n_configs, n_seeds], with the second moving with the first, far above the rest."""
+    values = block.copy()
+    values[:, 1] = correlation * values[:, 0] + math.sqrt(1.0 - correlation**2) * values[:, 1]
+    values[:, 2:] -= 50.0
+    return values
+
+
+def test_two_tied_noisy_leaders_are_told_apart_no_more_often_than_any_two() -> None:
+    """With two equal configs far above quieter ones a winner is named in at most 7% of studies: no pooled variance."""
+    values = np.random.default_rng(3).standard_normal((1000, 5, 8))
+    values[:, 2:] /= 3.0
+    assert share_named(two_tied_above(values)) <= 0.07
+
+
+@pytest.mark.parametrize("correlation", [-0.3, -0.5, -0.8])
+def test_tied_leaders_that_move_against_each_other_are_not_told_apart(correlation: float) -> None:
+    """A negative correlation widens the interval: no more than 7% false winners (8 to 15% were it taken for zero)."""
+    values = np.random.default_rng(6).standard_normal((2000, 3, 8))
+    assert (
+        share_named(two_tied_above(values, correlation=correlation)) <= 0.075
+    )  # 7% and the scatter of 2,000
+
+
+@pytest.mark.parametrize(("n_configs", "shared"), [(5, 0.8), (11, 0.99)])
+def test_an_unrelated_runner_up_does_not_profit_from_the_others_correlation(
+    n_configs: int, shared: float
+) -> None:
+    """Where all but the second of two tied configs move together, a winner is named in at most 7% of studies."""
+    rng = np.random.default_rng(4)
+    own, common = rng.standard_normal((1000, n_configs, 8)), rng.standard_normal((1000, 1, 8))
+    values = math.sqrt(1.0 - shared) * own + math.sqrt(shared) * common
+    values[:, 1] = rng.standard_normal((1000, 8))
+    assert share_named(two_tied_above(values)) <= 0.07
+
+
+@pytest.mark.parametrize(("correlation", "power"), [(0.3, 0.93), (0.5, 0.97), (0.8, 0.99)])
+def test_pairing_tells_five_configs_apart(correlation: float, power: float) -> None:
+    """What seeds do to all configs falls out, so the leader is found more often."""
+    named = winners(n_configs=5, lead=2.0, correlation=correlation, n_studies=500).count("0")
+    assert named / 500 >= power
+
+
+def _slow_interval(a: list[float], b: list[float]) -> tuple[float, float]:
+    """Of two configs among several, from numpy's covariance matrix and scipy's distribution, as documented."""
+    (var_a, both), (_, var_b) = np.cov(a, b)
+    r = np.corrcoef(a, b)[0, 1]
+    share = math.sqrt(r) if r > 0 else min(1.0, 1.2 * abs(r))
+    # Satterthwaite: twice the squared estimate over its variance, the samples' covariance taken as independent.
+    estimate = var_a + var_b - 2 * share * both
+    spread = (2 * var_a**2 + 2 * var_b**2 + 4 * share**2 * var_a * var_b) / (len(a) - 1)
+    df = 2 * (var_a + var_b) ** 2 / spread
+    low, high = stats.t.interval(0.95, df, loc=np.mean(a) - np.mean(b), scale=math.sqrt(estimate / len(a)))
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize("correlation", [-1.0, -0.9, -0.3, 0.0, 0.3, 0.9])
+def test_the_interval_among_several_is_its_slow_twins(correlation: float) -> None:
+    """Fast path and slow twin, with configs of different noise and any correlation."""
+    rng = np.random.default_rng(8)
+    a = rng.standard_normal(8)
+    b = 3.0 * (correlation * a + math.sqrt(1 - correlation**2) * rng.standard_normal(8)) - 1.0
+    found = confirm({"a": (a + 9).tolist(), "b": b.tolist(), "c": (b - 50).tolist()}).comparisons[0]
+    assert found.difference.method == "t with a shrunken correlation"
+    expected = _slow_interval((a + 9).tolist(), b.tolist())
+    assert (found.difference.low, found.difference.high) == pytest.approx(expected)
 
 
 @settings(deadline=None)
@@ -202,9 +260,46 @@ def test_a_config_that_diverges_never_leads_one_that_does_not() -> None:
 
 
 def test_both_diverged_in_a_seed_is_a_tie() -> None:
-    """A seed in which neither trains favors neither."""
+    """A seed in which neither trains favors neither, has no gain to average, and is judged by ranks."""
     found = compare([None, 1.0], [None, 2.0])
     assert found.p_better == pytest.approx((0.5 + 1) / 4)
+    gain = compare([None, 1.0, 1.1, 1.3], [None, 2.0, 2.0, 2.0]).difference
+    assert gain.method == "signed rank"
+    assert gain.mean == pytest.approx(-2.6 / 3)
+    assert gain.n == 3
+    assert gain.sd == pytest.approx(np.std([-1.0, -0.9, -0.7], ddof=1))
+
+
+def test_where_all_diverged_nothing_leads() -> None:
+    """No config is named as the leader, and no number is given."""
+    assert (
+        confirm({"a": [None] * 8, "b": [None] * 8}).sentence
+        == "No winner: every config diverged with every seed."
+    )
+    assert confirm({"a": [None] * 8}).sentence == "No winner: a diverged with every seed."
+    assert confirm({"a": [], "b": []}).sentence == "No winner: no seed has a value of every config."
+
+
+def test_an_incomplete_confirmation_names_no_winner() -> None:
+    """However clear the pairs are so far: those that are missing may be the ones that went wrong."""
+    values = {"a": [0.9, 0.91] * 4, "b": [0.1, 0.12] * 4}
+    assert confirm(values).winner == "a"
+    found = confirm(values, n_missing=3)
+    assert found.winner is None
+    assert found.sentence == "No winner yet: 3 of 19 trainings are missing."
+
+
+@pytest.mark.parametrize(("n_configs", "is_noted"), [(4, False), (5, True)])
+def test_too_few_seeds_for_many_configs_are_said_to_be(n_configs: int, is_noted: bool) -> None:
+    """Eight seeds hold their power up to four configs."""
+    found = confirm({str(i): [0.1 * ((i + j) % 3) for j in range(8)] for i in range(n_configs)})
+    assert found.winner is None
+    assert (f"few for {n_configs} configs: confirm fewer, or add seeds" in found.sentence) == is_noted
+
+
+def test_one_seed_is_said_in_the_singular() -> None:
+    """Over 1 seed, not over 1 seeds."""
+    assert "over 1 seed." in confirm({"a": [0.9], "b": [0.8]}).sentence
 
 
 @pytest.mark.parametrize(
@@ -292,6 +387,8 @@ def test_what_cannot_be_compared_is_refused() -> None:
         ConfigurationError, match="one value of each config for every seed, but got 2 of A, 1 of B"
     ):
         compare([1.0, 2.0], [1.0])
+    with pytest.raises(ConfigurationError, match="Two configs need two names, but got 'A' for both"):
+        compare([1.0], [1.0], names=("A", "A"))
     with pytest.raises(ConfigurationError, match="at least one config, but got none"):
         confirm({})
     with pytest.raises(ConfigurationError, match="direction must be one of maximize, minimize, but got 'up'"):

@@ -68,14 +68,16 @@ def test_what_has_not_ended_makes_no_pair(monkeypatch: pytest.MonkeyPatch) -> No
 
     def without_the_second(*arguments: Any, **settings: Any) -> Any:
         listed = search_listed(*arguments, **settings)
-        trials = tuple(None if place == 1 else trial for place, trial in enumerate(listed.trials))
+        trials = tuple(None if place == 2 else trial for place, trial in enumerate(listed.trials))
         return type(listed)(search=listed.search, configs=listed.configs, trials=trials)
 
-    monkeypatch.setattr("tuner.confirmation.search_listed", without_the_second)
+    monkeypatch.setattr("tuner.replication.search_listed", without_the_second)
     found = confirmed()
     assert not found.is_complete
     assert found.replicates.paired_seeds == (1000, 1002)
     assert found.to_json()["is_complete"] is False
+    assert found.confirmation.winner is None
+    assert found.sentence == "No winner yet: 1 of 6 trainings are missing."
     expected = [value for place, value in enumerate(whole.replicates.values("fast")) if place != 1]
     assert found.replicates.values("fast") == expected
 
@@ -92,14 +94,34 @@ def test_a_diverged_replicate_is_a_loss_and_not_a_gap() -> None:
 
 
 def test_known_replicates_are_not_trained_again() -> None:
-    """A third candidate beside two known ones costs its own trainings only; other seeds are refused."""
+    """A third candidate beside two known ones costs its own trainings only; another split is refused."""
     first = confirmed()
     more = CANDIDATES | {"middle": {"learning_rate": 0.05}}
     found = confirmed(more, study="more", known=first.replicates)
     assert n_trials("more") == 3
     assert found.replicates.values("fast") == first.replicates.values("fast")
-    with pytest.raises(ConfigurationError, match=r"share all settings, but got seeds .* and "):
-        confirmed(more, study="other", known=first.replicates, seeds=5)
+    with pytest.raises(ConfigurationError, match="share all settings, but got seed of the split 0 and 1"):
+        confirmed(more, study="other", known=first.replicates, seed=1, seeds=[1000, 1001, 1002])
+
+
+def test_more_seeds_cost_their_own_trainings_only() -> None:
+    """What few seeds could not tell, more may: those that are known stay, and a study of the new pairs joins them."""
+    first = confirmed(seeds=2)
+    found = confirmed(study="more", seeds=4, known=first.replicates)
+    assert n_trials("more") == 4
+    assert found.is_complete
+    assert found.replicates.paired_seeds == (1000, 1001, 1002, 1003)
+    for label in CANDIDATES:
+        assert found.replicates.values(label) == confirmed(study="all", seeds=4).replicates.values(label)
+        assert found.replicates.values(label)[:2] == first.replicates.values(label)
+
+
+def test_all_configs_are_queued_with_a_seed_before_the_next() -> None:
+    """So that what has ended when a confirmation is interrupted makes pairs."""
+    found = confirmed()
+    listed = found.replicates.listed
+    assert listed is not None
+    assert [config["seed"] for config in listed.configs] == [1000, 1000, 1001, 1001, 1002, 1002]
 
 
 def test_nothing_missing_means_no_study() -> None:
@@ -137,6 +159,77 @@ def test_a_searchs_best_distinct_configs_are_confirmed() -> None:
     assert rows[f"trial {best.number}"].searched == best.value
     assert rows["baseline"].searched is None
     assert all(config["epochs"] == 1 for config in found.replicates.configs.values())
+
+
+def searched(**changes: Any) -> Any:
+    asked: dict[str, Any] = {
+        "trials": 2,
+        "epochs": 1,
+        "workers": 1,
+        "sampler": "random",
+        "pruner": "none",
+        "fixed": {"width": 8},
+    }
+    return tuner.search("quick", user_code.blob_arrays, study="s", **asked | changes)
+
+
+def trained_with(found: Confirmed) -> Any:
+    """The plan of the replicates' study."""
+    return open_study(found.replicates.study).record(telemetry=False).plan
+
+
+def test_a_users_model_is_confirmed_and_not_the_default_one() -> None:
+    """A search whose model was handed over as a function is replicated with that function, trials and baseline."""
+    searched(model=user_code.linear_model)
+    found = confirm_study("s", top=1, seeds=2, baseline={"learning_rate": 1e-4}, workers=1)
+    assert trained_with(found).model == "tests.problems:linear_model"
+    assert {config["model"] for config in found.replicates.configs.values()} == {
+        "tests.problems:linear_model"
+    }
+    label = found.confirmation.ranked[0].label
+    config = TrainingConfig.from_mapping({**found.replicates.configs[label], "seed": 1000})
+    run = TrainingRun(
+        config, Objective("quick", user_code.blob_arrays, seed=0).splits, model=user_code.linear_model
+    )
+    trial = found.replicates.trials[label][0]
+    assert trial is not None
+    assert trial.telemetry is not None
+    assert [each.train_loss for each in run.epochs()] == [each.train_loss for each in trial.telemetry.epochs]
+
+
+def test_a_model_that_cannot_be_imported_is_asked_for() -> None:
+    """One sentence, before anything is trained; handed over again it does."""
+
+    def own_model(config: Any, input_shape: tuple[int, ...], n_outputs: int) -> Any:
+        return user_code.linear_model(config, input_shape, n_outputs)
+
+    searched(model=own_model)
+    with pytest.raises(
+        ConfigurationError, match=r"own_model' cannot be imported by its name; .* as model=, or"
+    ):
+        confirm_study("s", top=1, seeds=2, workers=1)
+    found = confirm_study("s", top=1, seeds=2, workers=1, model=own_model)
+    assert "own_model" in trained_with(found).model
+
+
+def test_a_confirmation_keeps_to_the_searchs_plan() -> None:
+    """Direction and metric, split and what was fixed are the search's, for the baseline too; epochs said here rule."""
+    fixed = {"width": 8, "split": "last", "validation_fraction": 0.3}
+    whole = searched(direction="minimize", fixed=fixed)
+    found = confirm_study("s", top=1, seeds=2, baseline={"learning_rate": 1e-4}, workers=1, epochs=2)
+    assert found.confirmation.direction == "minimize"
+    assert found.confirmation.ranked[0].label in found.replicates.configs
+    assert trained_with(found).direction == "minimize"
+    assert trained_with(found).split == whole.record().plan.split
+    assert all(fixed.items() <= config.items() for config in found.replicates.configs.values())
+    assert {config["epochs"] for config in found.replicates.configs.values()} == {2}
+
+
+def test_other_data_than_the_searchs_is_refused() -> None:
+    """One sample changed is other data: what was searched there is not confirmed here."""
+    searched()
+    with pytest.raises(ConfigurationError, match="the data it was begun with"):
+        confirm_study("s", top=1, seeds=2, task=user_code.other_blobs, workers=1)
 
 
 def test_fresh_seeds_are_above_the_searchs() -> None:

@@ -14,6 +14,7 @@ from studies.recorded import open_study
 from tests.problems import hard_blobs
 from tuner.confirmation import confirm_configs
 from tuner.ladder import BUNDLES, Ladder, changes_between, ladder
+from tuner.listed import search_listed
 from tuner.training.config import TrainingConfig
 
 FAST: dict[str, Any] = {"epochs": 2, "workers": 1, "seeds": 3, "fixed": {"width": 8}}
@@ -75,6 +76,7 @@ def test_all_changes_together_lead_from_baseline_to_best(keys: set[str]) -> None
             {"optimizer": "adam", "batch_size": 512, "learning_rate": 0.4},
             [["optimizer", "learning_rate"], ["batch_size"]],
         ),
+        ({"optimizer": "adamw", "weight_decay": 0.01}, [["optimizer", "weight_decay"]]),
         ({"learning_rate": 0.4, "momentum": 0.9}, [["learning_rate"], ["momentum"]]),
         ({"schedule": "cosine", "warmup_fraction": 0.1}, [["schedule", "warmup_fraction"]]),
         ({"warmup_fraction": 0.1}, [["warmup_fraction"]]),
@@ -165,6 +167,18 @@ def test_a_step_within_noise_is_said_to_be() -> None:
         "Not told from noise, or worse: schedule."
     )
     assert found.to_json()[0]["verdict"] == "no winner"
+
+
+def test_a_ladder_with_missing_rungs_has_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how many trainings are missing, and nothing of what helps."""
+
+    def without_the_last(*arguments: Any, **settings: Any) -> Any:
+        listed = search_listed(*arguments, **settings)
+        return type(listed)(search=listed.search, configs=listed.configs, trials=(*listed.trials[:-1], None))
+
+    monkeypatch.setattr("tuner.replication.search_listed", without_the_last)
+    found = climbed({"learning_rate": 0.5})
+    assert found.sentence == "No verdict yet: 1 of 6 trainings are missing."
 
 
 def test_epochs_and_what_is_fixed_hold_for_both_ends() -> None:
