@@ -94,7 +94,7 @@ def create_study(name: str, plan: StudyPlan, url: str | None = None) -> Recorded
     study_id = int(storage.get_study_id_from_name(name))
     if _read_plan(storage, study_id, name) is None:
         _adopt(storage, study_id, name, plan)
-    _check_joinable(storage, study_id, name, plan)
+    check_joinable(name, _read_plan(storage, study_id, name), plan)
     return _recorded(name, resolved, storage, study_id)
 
 
@@ -218,8 +218,12 @@ def _register(connection: sa.Connection, study_id: int, name: str, *, plan: str 
         return
 
 
-def _check_joinable(storage: RDBStorage, study_id: int, name: str, plan: StudyPlan) -> None:
-    recorded = _read_plan(storage, study_id, name)
+def check_joinable(name: str, recorded: StudyPlan | None, plan: StudyPlan) -> None:
+    """Whether a study that was recorded so may be gone on with as ``plan`` says.
+
+    Raises:
+        ConfigurationError: when it was not made by symptune, or planned differently.
+    """
     if recorded is None:
         raise ConfigurationError(
             f"Study {name!r} exists but was not made by symptune, so its task and space are unknown; "

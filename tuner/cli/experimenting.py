@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tuner.experiments.running import ConductedExperiment
 
 CLAIM_NOT_HELD = 4
+INTERRUPTED = 130
 _CLAIMED_FOR = "mnist"
 _COLUMNS = ("seeds", "epochs", "train loss", "train %", "validation %", "seconds")
 
@@ -53,7 +54,9 @@ def experiments(
     Each is a study of its own; the same command again does what is left. Exit code 4 if a claim does not hold.
     """
     from tuner.experiments import EXPERIMENTS, experiment
+    from tuner.training.datasets.task_names import check_task_name
 
+    check_task_name(task)  # before torch is loaded
     chosen = EXPERIMENTS if name is None else (experiment(name),)
     set_up_logging(quiet=quiet, log_file=log_file)
     if dry_run:
@@ -87,8 +90,14 @@ def _conduct(each: "Experiment", task: str, *, quiet: bool, **asked: Any) -> "Co
     """Train and judge one experiment; say what is missing."""
     from tuner.experiments.running import conduct
 
-    with showing_progress(quiet=quiet) as show:
-        done = conduct(each, task, on_progress=show, announce=lambda line: note(line, quiet=quiet), **asked)
+    try:
+        with showing_progress(quiet=quiet) as show:
+            done = conduct(
+                each, task, on_progress=show, announce=lambda line: note(line, quiet=quiet), **asked
+            )
+    except KeyboardInterrupt as interrupted:
+        note(str(interrupted) or "Interrupted. Nothing is lost: the same command does what is left.")
+        sys.exit(INTERRUPTED)
     if not done.is_complete:
         say_ending(done.search, n_wanted=done.n_planned)
     if not done.is_complete and done.search.interrupted_by is None:
@@ -153,9 +162,22 @@ def _show_claim(claim: "JudgedClaim") -> None:
 
 def _show_verdict(conducted: "Sequence[ConductedExperiment]") -> None:
     claims = [claim for done in conducted for claim in done.claims]
-    n_held = sum(claim.held is True for claim in claims)
-    say(f"  {n_held} of {len(claims)} held", head="\nClaims")
+    say(f"  {_verdict(claims)}", head="\nClaims")
     next_commands(*(f"tuner report {done.search.study}" for done in conducted))
+
+
+def _verdict(claims: "Sequence[JudgedClaim]") -> str:
+    """How many held, and how far: a claim that holds on most seeds is held."""
+    judged = [claim for claim in claims if claim.held is not None]
+    if not judged:
+        return f"none of {len(claims)} judged: their trainings have not all ended"
+    held = [claim for claim in judged if claim.held]
+    said = f"{len(held)} of {len(judged)} held"
+    if held:
+        n_everywhere = sum(len(claim.held_on) == len(claim.numbers["seeds"]) for claim in held)
+        said += f", {'all' if n_everywhere == len(held) else n_everywhere} of them on every seed"
+    n_left = len(claims) - len(judged)
+    return f"{said}; {n_left} not judged" if n_left else said
 
 
 def _show_plan(chosen: "Sequence[Experiment]", *, n_seeds: int, as_json: bool) -> None:
@@ -179,5 +201,5 @@ def _plan(each: "Experiment", *, n_seeds: int) -> dict[str, Any]:
             {"label": variant.label, "config": {**each.fixed, **variant.config, "seed": seed}}
             for variant, seed in each.planned(range(n_seeds))
         ],
-        "claims": [claim.sentence for claim in each.claims],
+        "claims": [{"claim": claim.sentence, "held": None, "numbers": {}} for claim in each.claims],
     }

@@ -1,5 +1,6 @@
 """``tuner batch-size``: which batch size trains fastest, and the learning rate that goes with it."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -53,9 +54,14 @@ def batch_size(
     """Find the batch size that reaches a target loss soonest."""
     values: dict[str, Any] = options.fixed_keys(settings, model)
     values |= {} if seed is None else {"seed": seed}
+    from tuner.training.batching.asked import check_asked
     from tuner.training.config import TrainingConfig
+    from tuner.training.datasets.task_names import check_task_name
 
-    config = TrainingConfig.from_mapping(values)  # before torch is loaded: a typing error is told at once
+    # Before torch is loaded: a typing error is told at once.
+    config = TrainingConfig.from_mapping(values)
+    check_task_name(task)
+    check_asked(config, rule=rule, effective=effective, target_loss=target_loss, budget_seconds=budget)
     set_up_logging(quiet=quiet, log_file=log_file)
     note("Loading torch and the data …", quiet=quiet)
     from tuner.training.batch_size import find_batch_size
@@ -92,8 +98,8 @@ class _ProgressLines:
             return
         self._stage, self._noted = progress.stage, progress.seconds
         left = progress.seconds_left
-        eta = "ETA unknown" if left is None else f"ETA {int(left // 60)}:{int(left % 60):02d}"
-        note(f"{progress.stage:10} {progress.fraction:4.0%} · {eta}", quiet=self._quiet)
+        eta = f"{int(left // 60)}:{int(left % 60):02d}"
+        note(f"{progress.stage:10} {progress.fraction:4.0%} · ETA {eta}", quiet=self._quiet)
 
 
 def _show(choice: "BatchSizeChoice") -> None:
@@ -139,6 +145,6 @@ def _show_next(choice: "BatchSizeChoice", task: str, settings: list[str], model:
     kept += [f"batch_size={choice.batch_size}", f"learning_rate={number(choice.learning_rate, 3)}"]
     if choice.accumulation_steps > 1:
         kept.append(f"accumulation_steps={choice.accumulation_steps}")
-    words = [f"--task {task}", *([] if model is None else [f"--model {model}"])]
-    pick = " ".join([*words, *(f"--set {setting}" for setting in kept)])
+    words = ["--task", task, *([] if model is None else ["--model", model])]
+    pick = shlex.join([*words, *(word for setting in kept for word in ("--set", setting))])
     next_commands(f"tuner train {pick}", f"tuner lr-range {pick}")

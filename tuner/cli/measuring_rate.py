@@ -1,5 +1,6 @@
 """``tuner lr-range``: how high the learning rate may be, and which one to take."""
 
+import os
 import re
 import shlex
 import time
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search_spaces.errors import ConfigurationError
 from tuner.cli import options
 from tuner.cli.output import next_commands, note, number, print_json, say, set_up_logging, table
 
@@ -69,8 +71,16 @@ def lr_range(
     """Find the learning rate of a config: ramp it up, then hold rates to see which are stable."""
     fixed = options.fixed_keys(settings, model) | ({} if seed is None else {"seed": seed})
     from tuner.training.config import TrainingConfig
+    from tuner.training.datasets.task_names import check_task_name
+    from tuner.training.rate.plan import plan_sweeps_for
 
-    config = TrainingConfig.from_mapping(fixed)  # before torch is loaded: a typing error is told at once
+    # Before torch is loaded: a typing error is told at once.
+    config = TrainingConfig.from_mapping(fixed)
+    check_task_name(task)
+    plan_sweeps_for(
+        config.optimizer, low=low, high=high, n_steps=steps, hold_steps=hold_steps, n_sweeps=sweeps
+    )
+    _check_page(output)
     set_up_logging(quiet=quiet, log_file=log_file)
     if "learning_rate" in fixed:
         note(f"learning_rate={config.learning_rate:g} plays no part: it is what is tested.", quiet=quiet)
@@ -169,6 +179,22 @@ def _next(found: "LearningRateRange", task: str, fixed: dict[str, str]) -> list[
         f"tuner lr-range {words} --low {found.tested_low / _WIDER:.3g} --high {found.tested_high * _WIDER:.3g}",
         f"tuner train {words}",
     ]
+
+
+def _check_page(path: Path | None) -> None:
+    """Before minutes of training, and not after them.
+
+    Raises:
+        ConfigurationError: for a path under which no file can be written.
+    """
+    if path is None:
+        return
+    folder = next((parent for parent in path.parents if parent.exists()), Path())
+    is_writable = folder.is_dir() and os.access(folder, os.W_OK)
+    if not path.name or path.is_dir() or not is_writable:
+        raise ConfigurationError(
+            f"--output must name a file that can be written, such as plot.html, but got {str(path)!r}."
+        )
 
 
 def _page_path(data_name: str, config: "TrainingConfig") -> Path:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studies.recorded import RecordedStudy, open_study
 from studies.records import TrialRecord
 from studies.storage import shown_url
 from tuner.experiments.experiment import Experiment, JudgedClaim, Restored, Run, Variant
 from tuner.listed import search_listed
 from tuner.prepared_search import ProgressCallback, Search
 from tuner.preparing import plain_name
+from tuner.searching.names import task_name
 from tuner.searching.objective import Task
-from tuner.searching.planning import task_name
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
 from tuner.training.datasets.splits import Splits, split_dataset
@@ -102,6 +103,7 @@ def conduct(  # noqa: PLR0913 - one keyword per concern
 
     Raises:
         ConfigurationError, DataError: as `tuner.search`.
+        KeyboardInterrupt: when a training with early stopping is done again for its weights; with what is left to do.
 
     Interruption and a halted search are no exceptions here: see ``ConductedExperiment.search``. After an
     interruption nothing is judged.
@@ -125,11 +127,14 @@ def conduct(  # noqa: PLR0913 - one keyword per concern
     )
     was_interrupted = listed.search.interrupted_by is not None
     runs = [] if was_interrupted else _runs_of(planned, listed.trials)
-    if stopped := [run for run in runs if run.config["patience"]]:
-        splits = _splits_of(stopped[0], task, device=device, data_dir=data_dir, announce=announce)
-        runs = [
-            _evaluated(run, splits, experiment.metric, announce) if run in stopped else run for run in runs
-        ]
+    if any(run.config["patience"] for run in runs):
+        weights = _GivenBack(
+            recorded=open_study(listed.search.study, listed.search.storage, writable=True),
+            metric=experiment.metric,
+            load=lambda run: _splits_of(run, task, device=device, data_dir=data_dir, announce=announce),
+            announce=announce,
+        )
+        runs = weights.evaluated(runs)
     return ConductedExperiment(
         experiment=experiment,
         task=task_name(task),
@@ -192,11 +197,55 @@ def _splits_of(
     )
 
 
-def _evaluated(run: Run, splits: Splits, metric: str, announce: Callable[[str], None]) -> Run:
-    """The run with what early stopping gave back: a study keeps readings of every training, but not its weights."""
-    seconds = run.computation["seconds"]
-    announce(f"Training {run.label!r} with seed {run.seed} again for its weights, about {seconds:.0f} s …")
-    training = TrainingRun(TrainingConfig.from_mapping(run.config), splits, metric=metric)
-    recorded = [readings.validation_loss for readings in training.epochs()][1:]
-    restored = Restored(recorded_minimum=min(recorded), evaluated=training.evaluate("validation").loss)
-    return dataclasses.replace(run, restored=restored)
+@dataclass(frozen=True, kw_only=True)
+class _GivenBack:
+    """What early stopping gave back: a study keeps readings of every training, but not its weights.
+
+    So each such training is done once more, and what comes of it is kept in the study.
+    """
+
+    recorded: RecordedStudy
+    metric: str
+    load: Callable[[Run], Splits]
+    announce: Callable[[str], None]
+
+    def evaluated(self, runs: Sequence[Run]) -> list[Run]:
+        """The runs, those with early stopping with what they gave back.
+
+        Raises:
+            KeyboardInterrupt: when it is interrupted, with what is left to do.
+        """
+        stopped = [run for run in runs if run.config["patience"]]
+        known = {self._key(run): self._kept(run) for run in stopped}
+        missing = [run for run in stopped if known[self._key(run)] is None]
+        splits: Splits | None = None
+        for n_done, run in enumerate(missing):
+            try:
+                splits = splits or self.load(run)
+                known[self._key(run)] = self._trained_again(run, splits)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(
+                    f"Interrupted with {len(missing) - n_done} of {len(known)} trainings with early stopping still to "
+                    f"be done again for their weights. Nothing is lost: the same command does what is left."
+                ) from None
+        return [dataclasses.replace(run, restored=known.get(self._key(run))) for run in runs]
+
+    def _kept(self, run: Run) -> Restored | None:
+        found = self.recorded.study.user_attrs.get(self._key(run))
+        return None if found is None else Restored(**found)
+
+    def _trained_again(self, run: Run, splits: Splits) -> Restored:
+        seconds = run.computation["seconds"]
+        self.announce(
+            f"Training {run.label!r} with seed {run.seed} again for its weights, about {seconds:.0f} s …"
+        )
+        training = TrainingRun(TrainingConfig.from_mapping(run.config), splits, metric=self.metric)
+        recorded = [readings.validation_loss for readings in training.epochs()][1:]
+        restored = Restored(recorded_minimum=min(recorded), evaluated=training.evaluate("validation").loss)
+        # Of the study and not of the trial, which Optuna lets nobody change once it has ended.
+        self.recorded.study.set_user_attr(self._key(run), dataclasses.asdict(restored))
+        return restored
+
+    @staticmethod
+    def _key(run: Run) -> str:
+        return f"restored:{run.label}:{run.seed}"

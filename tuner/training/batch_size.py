@@ -7,13 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.errors import ConfigurationError
+from tuner.training.batching.asked import check_asked
 from tuner.training.batching.candidates import Candidate, RateRule, Verdict, batch_candidates, rate_rule
 from tuner.training.batching.memory import memory_meter
 from tuner.training.batching.noise_scale import NoiseScale, read_noise_scale
-from tuner.training.batching.race import Target, finalists, race, reference_steps, target_of
+from tuner.training.batching.race import (
+    FINALISTS,
+    Target,
+    finalists,
+    race,
+    reference_steps,
+    target_of,
+)
 from tuner.training.batching.reasons import reason_of
-from tuner.training.batching.recheck import Recheck, recheck_rate
+from tuner.training.batching.recheck import Recheck, recheck_rate, shortest_steps
 from tuner.training.batching.stepping import SteppedTraining
 from tuner.training.batching.throughput import Measured, measure_throughput, take_turns
 from tuner.training.config import TrainingConfig
@@ -26,12 +33,15 @@ __all__ = ["BatchSizeChoice", "Candidate", "NoiseScale", "Progress", "Verdict", 
 
 NEARLY_BEST = 1.05
 """Times the best time to the target: what no one would notice. Among those the smallest batch is taken."""
+CLEARLY_SLOWER = FINALISTS
+"""Times the best time, up to which a candidate that makes the wanted effective batch exactly is preferred."""
 N_SEEDS = 3
 TIMING_RATE_SHARE = 1e-3
 """Of the learning rate while throughput is measured: a step costs the same, and none diverges."""
-THROUGHPUT_SHARE, REFERENCE_SHARE, NOISE_SHARE = 0.2, 0.08, 0.04
+THROUGHPUT_SHARE, REFERENCE_SHARE, NOISE_SHARE = 0.2, 0.05, 0.04
 RACE_SHARE, TIMING_SHARE, RECHECK_SHARE = 0.45, 0.08, 0.15
-"""Of the time budget, in the order of the stages."""
+OVERTIME_SHARE = 0.1
+"""Of the time budget, in the order of the stages; and what a recheck may take beyond the whole of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +53,12 @@ class Progress:
     """Done, of the whole, by a rough plan."""
     seconds: float
     """Since it began."""
+    budget_seconds: float
 
     @property
-    def seconds_left(self) -> float | None:
-        """At the pace so far; None before there is one."""
-        return self.seconds * (1 - self.fraction) / self.fraction if self.fraction > 0 else None
+    def seconds_left(self) -> float:
+        """By the plan, in which each stage has its share of the budget: most end sooner, so it is seldom too low."""
+        return self.budget_seconds * (1 - self.fraction)
 
 
 OnProgress = Callable[[Progress], None]
@@ -126,31 +137,37 @@ def find_batch_size(  # noqa: PLR0913 - one keyword per concern
         recheck: test the pick's rate with a short learning-rate range test, and lower it where it is not stable.
         candidates: batch sizes instead of powers of two; all of them are tried.
         n_seeds: trainings of each candidate that is near the best.
-        budget_seconds: about how long it may take; slow models get shorter trainings and tests.
+        budget_seconds: about how long it may take by the clock; slow models get shorter trainings and tests.
         on_progress: called now and then.
 
     Raises:
-        ConfigurationError: for sizes that the data cannot have, a config that does not learn, a target above the
-            untrained model's loss, or a model that does not fit into memory even at the smallest batch.
+        ConfigurationError: for sizes that the data cannot have, a config that does not learn, a target that is not
+            between 0 and the untrained model's loss, or a model that does not fit into memory even at the smallest
+            batch.
     """
-    if not budget_seconds > 0:
-        raise ConfigurationError(f"budget_seconds must be more than 0, but got {budget_seconds:g}.")
-    if n_seeds < 1:
-        raise ConfigurationError(f"n_seeds must be at least 1, but got {n_seeds}.")
+    check_asked(
+        config,
+        rule=rule,
+        effective=effective,
+        target_loss=target_loss,
+        n_seeds=n_seeds,
+        budget_seconds=budget_seconds,
+    )
     splits = data if isinstance(data, Splits) else _split(config, data, device)
     finder = _Finder(
         config=config,
         splits=splits,
         model=model,
         rule=rate_rule(config, len(splits.train_x), rule),
-        seeds=range(config.seed, config.seed + n_seeds),
+        # Not the config's own, which sets the target: that training would come to it by construction.
+        seeds=range(config.seed + 1, config.seed + 1 + n_seeds),
         budget_seconds=budget_seconds,
         on_progress=on_progress,
     )
     measured = finder.measure(effective=effective, sizes=candidates)
     target, noise = finder.reference(measured, target_loss)
     raced = finder.race(measured, target)
-    picked, raced, rechecked = finder.pick(raced, target, measured.knee, recheck=recheck)
+    picked, raced, rechecked = finder.pick(raced, target, measured.knee, effective=effective, recheck=recheck)
     return BatchSizeChoice(
         batch_size=picked.batch_size,
         accumulation_steps=picked.accumulation_steps,
@@ -180,6 +197,7 @@ class _Finder:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
+        self._fraction = 0.0
 
     def measure(self, *, effective: int | None, sizes: Sequence[int] | None) -> Measured:
         """Throughput and memory."""
@@ -203,14 +221,16 @@ class _Finder:
         training = self._start(reference, self.config.seed)
         budget = self.budget_seconds * REFERENCE_SHARE
         n_steps = reference_steps(training, reference.seconds_per_step, budget)
-        target = target_of(training, n_steps, seed=self.config.seed, loss=loss)
+        target = target_of(training, n_steps, seed=self.config.seed, loss=loss, budget_seconds=budget)
         n_most = int(self.budget_seconds * NOISE_SHARE * (reference.samples_per_second or 0.0))
         return target, read_noise_scale(training, seed=self.config.seed, n_most=n_most)
 
     def race(self, measured: Measured, target: Target) -> tuple[Candidate, ...]:
         """The time to the target, of every candidate whose throughput gives it a chance."""
         on_part = self._stage("training", 1 - RECHECK_SHARE - TIMING_SHARE - RACE_SHARE, RACE_SHARE)
-        raced = self._race(measured.hopeful(self.rule.batch_size), measured.candidates, target, on_part)
+        raced = self._race(
+            measured.hopeful(self.rule.batch_size), measured.candidates, target, RACE_SHARE, on_part
+        )
         timed = self._timed_again(finalists(raced))
         by_size = {candidate.batch_size: candidate for candidate in (*raced, *timed)}
         return tuple(by_size.get(candidate.batch_size, candidate) for candidate in measured.candidates)
@@ -228,7 +248,13 @@ class _Finder:
         return [c.at_speed(speeds[c.batch_size]) for c in runners if c.batch_size in speeds]
 
     def pick(
-        self, candidates: tuple[Candidate, ...], target: Target, knee: int, *, recheck: bool
+        self,
+        candidates: tuple[Candidate, ...],
+        target: Target,
+        knee: int,
+        *,
+        effective: int | None,
+        recheck: bool,
     ) -> tuple[Candidate, tuple[Candidate, ...], Recheck | None]:
         """The pick, the candidates with what rechecks changed, and the recheck of the pick.
 
@@ -236,8 +262,8 @@ class _Finder:
         """
         rechecks: dict[int, Recheck] = {}
         while True:
-            picked = pick_candidate(candidates, knee)
-            if not recheck or picked.batch_size in rechecks:
+            picked = pick_candidate(candidates, knee, effective=effective)
+            if not recheck or picked.batch_size in rechecks or not self._has_time_to_recheck(picked):
                 return picked, candidates, rechecks.get(picked.batch_size)
             checked = recheck_rate(
                 picked,
@@ -251,7 +277,7 @@ class _Finder:
             if checked.learning_rate == picked.learning_rate:
                 continue
             lowered = dataclasses.replace(picked, learning_rate=checked.learning_rate)
-            (again,) = self._race((lowered,), candidates, target, lambda _part: None)
+            (again,) = self._race((lowered,), candidates, target, self._share_left(), lambda _part: None)
             candidates = tuple(again if c.batch_size == again.batch_size else c for c in candidates)
 
     def _race(
@@ -259,6 +285,7 @@ class _Finder:
         runners: Sequence[Candidate],
         candidates: Sequence[Candidate],
         target: Target,
+        share: float,
         on_part: Callable[[float], None],
     ) -> tuple[Candidate, ...]:
         return race(
@@ -267,9 +294,18 @@ class _Finder:
             target,
             seeds=self.seeds,
             reference=self._reference_of(candidates),
-            budget_seconds=self.budget_seconds * RACE_SHARE,
+            budget_seconds=self.budget_seconds * share,
             on_part=on_part,
         )
+
+    def _share_left(self) -> float:
+        """Of the budget, and no less than what a recheck has: most stages end before their time is up."""
+        return max(RECHECK_SHARE, 1 - (time.monotonic() - self._began) / self.budget_seconds)
+
+    def _has_time_to_recheck(self, candidate: Candidate) -> bool:
+        """Whether the shortest range test ends within the budget, but for a little overtime."""
+        seconds = shortest_steps() * candidate.seconds_per_step
+        return seconds <= (self._share_left() + OVERTIME_SHARE) * self.budget_seconds
 
     def _reference_of(self, candidates: Sequence[Candidate]) -> Candidate:
         """The candidate nearest to the pair that the rule starts from; of equals, the one with the best throughput."""
@@ -292,18 +328,35 @@ class _Finder:
 
     def _stage(self, name: str, begin: float, share: float) -> Callable[[float], None]:
         def on_part(part: float) -> None:
-            seconds = time.monotonic() - self._began
-            self.on_progress(Progress(stage=name, fraction=begin + share * part, seconds=seconds))
+            self._fraction = max(
+                self._fraction, min(begin + share * part, 1.0)
+            )  # a second recheck starts anew
+            self.on_progress(
+                Progress(
+                    stage=name,
+                    fraction=self._fraction,
+                    seconds=time.monotonic() - self._began,
+                    budget_seconds=self.budget_seconds,
+                )
+            )
 
         on_part(0.0)
         return on_part
 
 
-def pick_candidate(candidates: Sequence[Candidate], knee: int) -> Candidate:
-    """The smallest batch among those with nearly the best time to the target; the knee where none reached it."""
+def pick_candidate(candidates: Sequence[Candidate], knee: int, *, effective: int | None = None) -> Candidate:
+    """The smallest batch among those with nearly the best time to the target; the knee where none reached it.
+
+    Where a wanted ``effective`` batch is made exactly by a candidate that is not clearly slower, only such compete.
+    """
     times = {c.batch_size: c.seconds_to_target for c in candidates if c.seconds_to_target is not None}
     if not times:
         return next(c for c in candidates if c.batch_size == knee)
+    tolerated = CLEARLY_SLOWER * min(times.values())
+    exact = {c.batch_size for c in candidates if c.effective_batch_size == effective}
+    times = {
+        size: seconds for size, seconds in times.items() if size in exact and seconds <= tolerated
+    } or times
     limit = NEARLY_BEST * min(times.values())
     smallest = min(size for size, seconds in times.items() if seconds <= limit)
     return next(c for c in candidates if c.batch_size == smallest)

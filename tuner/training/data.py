@@ -8,16 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from search_spaces.errors import DataError, unknown_name
+from search_spaces.errors import DataError
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.digits import digits
 from tuner.training.datasets.downloads import Announce
-from tuner.training.datasets.image_sets import IMAGE_SETS, UnavailableDataError, load_image_set
+from tuner.training.datasets.image_sets import UnavailableDataError, load_image_set
+from tuner.training.datasets.task_names import TASKS, check_task_name
 from tuner.training.datasets.user_data import TaskData, check_data, data_from_function, data_from_npz
 
 __all__ = ["TASKS", "Dataset", "TaskData", "load_dataset"]
-
-TASKS = (*IMAGE_SETS, "digits", "auto")
 
 
 def load_dataset(
@@ -44,8 +43,7 @@ def load_dataset(
         return data_from_function(task)
     if task == "digits":
         return check_data(digits(), name="digits")
-    if task not in TASKS:
-        raise unknown_name("task", task, [*TASKS, "npz:FILE", "module:function"])
+    check_task_name(task)
     data_dir = _data_dir(data_dir)
     name = "mnist" if task == "auto" else task
     try:

@@ -16,18 +16,35 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from search_spaces.errors import ConfigurationError
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.splits import Splits, split_dataset
 from tuner.training.models import ModelBuilder
 from tuner.training.rate.learner import ConfigLearner, Learner
-from tuner.training.rate.own_loop import Batches, LossFunction, OwnLearner, untouched_randomness
+from tuner.training.rate.own_loop import (
+    Batches,
+    LossFunction,
+    OwnLearner,
+    originals,
+    untouched_gradients,
+    untouched_randomness,
+)
+from tuner.training.rate.plan import (
+    HOLD_STEPS,
+    N_STEPS,
+    N_SWEEPS,
+    SweepPlan,
+    plan_sweeps,
+    plan_sweeps_for,
+)
 from tuner.training.rate.progress import OnRangeProgress, RangeProgress, WatchedLearner
 from tuner.training.rate.ramp import FALL_SHARE
-from tuner.training.rate.sweep import Sweep, SweepPlan, run_sweep
+from tuner.training.rate.sweep import Sweep, run_sweep
 
 __all__ = [
+    "HOLD_STEPS",
+    "N_STEPS",
+    "N_SWEEPS",
     "LearningRateRange",
     "RangeProgress",
     "Sweep",
@@ -42,11 +59,6 @@ BACK_OFF = 0.85
 arXiv:2103.00065, on why training lives at that edge)."""
 LARGEST_SPREAD = 10.0
 """Between the sweeps' highest stable rates: sweeps that differ by a decade say nothing."""
-N_SWEEPS, N_STEPS, HOLD_STEPS = 3, 200, 400
-RANGES = {"sgd": (1e-4, 10.0)}
-ADAPTIVE_RANGE = (1e-6, 1.0)
-"""Of optimizers that divide by the gradient's size: a step is about the rate itself."""
-MIN_STEPS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,13 +129,8 @@ def learning_rate_range(  # noqa: PLR0913 - one keyword per concern
     Raises:
         ConfigurationError: for a range, a number of steps or a model that cannot be.
     """
-    default_low, default_high = RANGES.get(config.optimizer, ADAPTIVE_RANGE)
-    plan = _plan(
-        low=default_low if low is None else low,
-        high=default_high if high is None else high,
-        n_steps=n_steps,
-        hold_steps=hold_steps,
-        n_sweeps=n_sweeps,
+    plan = plan_sweeps_for(
+        config.optimizer, low=low, high=high, n_steps=n_steps, hold_steps=hold_steps, n_sweeps=n_sweeps
     )
     seed = config.seed if seed is None else seed
     splits = data if isinstance(data, Splits) else _split(config, data, device)
@@ -151,11 +158,15 @@ def learning_rate_range_of(  # noqa: PLR0913 - one keyword per concern
     Every sweep starts from the weights as they are and differs in data order and dropout.
 
     Args:
-        model: on the device where it trains; minibatches are moved there.
-        optimizer: any of torch's kind. Parameter groups keep the ratios of their rates, and rates here are those of
-            the group with the highest one.
-        batches: what can be gone through again and again: a DataLoader, a list.
-        loss: ``(outputs, targets)`` to the mean loss.
+        model: on the device where it trains; minibatches are moved there. What is frozen by ``eval()`` inside a model
+            in train mode stays so; a model in eval mode is trained in train mode.
+        optimizer: any of torch's kind whose ``step`` needs no closure. Parameter groups keep the ratios of their
+            rates, and rates here are those of the group with the highest one.
+        batches: what can be gone through again and again: a DataLoader, a list, an object around one. The torch
+            generators that it holds in attributes, or theirs, are given back as they were; others, in a list, in a
+            closure or numpy's own, move on.
+        loss: ``(outputs, targets)`` to the mean loss. Copied with the model: it may be a module or a
+            `functools.partial` that holds the model, but no function that closes over it.
         n_sweeps: with the seeds ``seed``, ``seed + 1``, ...
         seed: of the first sweep.
         low: the lowest rate of the ramp.
@@ -166,10 +177,11 @@ def learning_rate_range_of(  # noqa: PLR0913 - one keyword per concern
 
     Raises:
         ConfigurationError: for a range or a number of steps that cannot be, batches that are used up after once or
-            empty, a model that cannot be copied, an optimizer whose rates are all 0.
+            empty, a model that cannot be copied, an optimizer whose rates are all 0 or that needs a closure, a loss
+            that reaches the original parameters.
     """
-    plan = _plan(low=low, high=high, n_steps=n_steps, hold_steps=hold_steps, n_sweeps=n_sweeps)
-    with untouched_randomness(batches):
+    plan = plan_sweeps(low=low, high=high, n_steps=n_steps, hold_steps=hold_steps, n_sweeps=n_sweeps)
+    with untouched_randomness(batches), untouched_gradients(originals(model, optimizer, loss)):
         learner = OwnLearner(model, optimizer, batches, loss)
         return range_test(learner, plan, seeds=range(seed, seed + n_sweeps), on_progress=on_progress)
 
@@ -273,21 +285,6 @@ def _geometric_median(values: Sequence[float | None]) -> float | None:
     """None when a sweep has no value: a median over the lucky ones would hide the others."""
     known = [value for value in values if value is not None]
     return math.exp(float(np.median(np.log(known)))) if known and len(known) == len(values) else None
-
-
-def _plan(*, low: float, high: float, n_steps: int, hold_steps: int, n_sweeps: int) -> SweepPlan:
-    faults = []
-    if not 0 < low < high < math.inf:
-        faults.append(f"0 < low < high must hold for the rates, but got low={low:g} and high={high:g}.")
-    if n_steps < MIN_STEPS or hold_steps < MIN_STEPS:
-        faults.append(
-            f"Ramp and hold need at least {MIN_STEPS} steps each, but got {n_steps} and {hold_steps}."
-        )
-    if n_sweeps < 1:
-        faults.append(f"At least one sweep is needed, but got {n_sweeps}.")
-    if faults:
-        raise ConfigurationError("\n".join(faults))
-    return SweepPlan(low=low, high=high, n_steps=n_steps, hold_steps=hold_steps)
 
 
 def _split(config: TrainingConfig, dataset: Dataset, device: str | torch.device) -> Splits:

@@ -1,10 +1,14 @@
 """``tuner batch-size`` on the digits."""
 
 import re
+import shlex
+import sys
+import types
 
 import pytest
 
 from tests.tuner.cli.conftest import Run
+from tuner.cli import measuring_batch
 
 FAST = ("batch-size", "--task", "digits", "--set", "epochs=3", "--budget", "0.5")
 
@@ -59,6 +63,12 @@ def test_what_was_set_is_set_again_and_the_pick_replaces_the_rest(run: Run) -> N
         (("--target-loss", "50"), "target_loss must be below"),
         (("--set", "learning_rte=1"), "Did you mean 'learning_rate'"),
         (("--budget", "0"), "budget_seconds must be more than 0, but got 0"),
+        (
+            ("--target-loss", "-1"),
+            "target_loss must be more than 0, which no validation loss falls below, but got -1",
+        ),
+        (("--target-loss", "nan"), "target_loss must be more than 0"),
+        (("--task", "digit"), "Did you mean 'digits'?"),
         (("--set", "learning_rate=1e-30"), "must learn before batch sizes are compared"),
     ],
 )
@@ -68,3 +78,33 @@ def test_a_mistake_is_one_sentence_and_exits_with_2(run: Run, arguments: tuple[s
     assert ran.code == 2
     assert ran.out == ""
     assert said in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--rule", "cubic"),
+        ("--effective", "1"),
+        ("--target-loss", "-1"),
+        ("--budget", "0"),
+        ("--task", "digit"),
+    ],
+)
+def test_what_needs_no_data_is_checked_before_anything_heavy_is_loaded(
+    run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seconds earlier."""
+    for module in ("tuner.training.batch_size", "tuner.training.data"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert run("batch-size", "--task", "digits", *arguments).code == 2
+
+
+def test_the_next_commands_can_be_pasted_into_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a file, a function or a setting is called."""
+    choice = types.SimpleNamespace(batch_size=64, accumulation_steps=2, learning_rate=0.1)
+    measuring_batch._show_next(choice, "npz:my data.npz", ["milestones=3, 5"], "my models:small")  # type: ignore[arg-type]
+    command = next(line for line in capsys.readouterr().out.splitlines() if "tuner train" in line)
+    words = shlex.split(command[command.index("tuner train") :])
+    assert words[2:6] == ["--task", "npz:my data.npz", "--model", "my models:small"]
+    assert words[6:8] == ["--set", "milestones=3, 5"]
+    assert words[-2:] == ["--set", "accumulation_steps=2"]

@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+import signal
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -11,6 +13,7 @@ from tests.tuner.cli.conftest import Run
 from tuner import experiments
 from tuner.experiments import EXPERIMENTS
 from tuner.experiments.claims import end_below
+from tuner.experiments.epochs import EXPERIMENT as EPOCHS
 from tuner.experiments.experiment import Claim, Experiment, Judgment, Variant
 from tuner.experiments.experiment import Run as ExperimentRun
 from tuner.experiments.learning_rate import EXPERIMENT as LEARNING_RATE
@@ -51,7 +54,7 @@ def test_claims_are_told_as_held_with_their_numbers(run: Run) -> None:
     assert ran.code == 0
     assert re.search(r"^held +Both end below 9\.$", ran.out, flags=re.MULTILINE)
     assert re.search(r"^ +final train loss of 0\.1: \d\.\d+$", ran.out, flags=re.MULTILINE)
-    assert "1 of 1 held" in ran.out
+    assert "1 of 1 held, all of them on every seed" in ran.out
     assert "tuner report digits-experiment-small-seeds-0" in ran.out
     assert re.search(r"^ 0\.1 +1 +1 +\d\.\d{4} +\d+\.\d\d +\d+\.\d\d +\d+\.\d $", ran.out, flags=re.MULTILINE)
     assert "The claims were made for mnist; on digits they are checked all the same." in ran.err
@@ -106,7 +109,8 @@ def test_a_training_that_fails_exits_with_1_and_its_claims_are_not_judged(
     assert ran.code == 1
     assert "1 of 2 trainings failed; `tuner show digits-experiment-small-seeds-0` says why." in ran.err
     assert "not judged" in ran.out
-    assert "0 of 1 held" in ran.out
+    assert "none of 1 judged: their trainings have not all ended" in ran.out
+    assert " held" not in ran.out.split("Claims")[1]
     assert re.search(r"^ 0\.1 ", ran.out, flags=re.MULTILINE)
 
 
@@ -121,6 +125,8 @@ def test_a_dry_run_tells_all_five_and_writes_nothing(run: Run) -> None:
     planned = run("experiments", "batch-size", "--dry-run", "--json").json["experiments"]
     assert [len(each["runs"]) for each in planned] == [11]
     assert planned[0]["runs"][0]["config"]["batch_size"] == 1
+    assert [set(claim) for claim in planned[0]["claims"]] == [{"claim", "held", "numbers"}] * 3
+    assert [(claim["held"], claim["numbers"]) for claim in planned[0]["claims"]] == [(None, {})] * 3
     with pytest.raises(ValueError, match="tuner search"):
         list_studies()
 
@@ -152,3 +158,58 @@ def test_a_claim_that_holds_on_some_seeds_only_says_on_how_many(
     assert "held        Seeds are even. On 2 of 3 seeds." in ran.out
     assert "NOT HELD    Seeds are one. On 1 of 3 seeds." in ran.out
     assert "seed: 0, 1, 2" in ran.out
+    assert "1 of 2 held, 0 of them on every seed" in ran.out
+
+
+def test_an_unknown_task_is_told_before_torch_is_loaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one sentence."""
+    monkeypatch.setitem(sys.modules, "tuner.experiments.running", None)
+    ran = run("experiments", "--task", "mnits")
+    assert ran.code == 2
+    assert "Did you mean 'mnist'?" in ran.err
+
+
+@pytest.mark.usefixtures("holding")
+def test_after_an_interruption_nothing_is_said_to_have_failed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was judged."""
+    from tuner.training.loop import TrainingRun
+
+    epochs = TrainingRun.epochs
+
+    def interrupting(self: TrainingRun) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return epochs(self)
+
+    monkeypatch.setattr(TrainingRun, "epochs", interrupting)
+    ran = run(*SMALL, "--quiet")
+    assert ran.code == 130
+    assert "none of 1 judged: their trainings have not all ended" in ran.out
+
+
+def test_an_interruption_while_weights_are_trained_again_says_what_is_left(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exit code of the signal, and one sentence, though nothing else is asked for."""
+    from tuner.experiments import running
+
+    class Interrupted:
+        def __init__(self, *_data: object, **_asked: object) -> None:
+            raise KeyboardInterrupt
+
+    patience = EPOCHS.space["patience"].among((1,))
+    stopping = dataclasses.replace(
+        small(9.0),
+        space=dataclasses.replace(LEARNING_RATE.space, levers=(*LEARNING_RATE.space, patience)),
+        variants=(
+            Variant(label="0.1", config={"learning_rate": 0.1, "patience": 1}),
+            Variant(label="1", config={"learning_rate": 1.0, "patience": 1}),
+        ),
+    )
+    monkeypatch.setattr(experiments, "EXPERIMENTS", (stopping,))
+    monkeypatch.setattr(running, "TrainingRun", Interrupted)
+    ran = run(*SMALL, "--quiet")
+    assert ran.code == 130
+    assert "Interrupted with 2 of 2 trainings with early stopping still to be done again" in ran.err
+    assert "the same command does what is left" in ran.err

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,12 +87,32 @@ def test_progress_and_what_plays_no_part_go_to_stderr(run: Run) -> None:
         ),
         (("--sweeps", "0"), "At least one sweep is needed, but got 0."),
         (("--steps", "5"), "at least 30 steps each, but got 5"),
+        (("--low", "nan"), "0 < low < high must hold for the rates, but got low=nan and high=10."),
         (("--set", "learning_rat=1"), "learning_rat"),
+        (("--task", "digit"), "Did you mean 'digits'?"),
+        (("--output", "."), "--output must name a file that can be written, such as plot.html, but got '.'."),
+        (("--output", "taken/plot.html"), "--output must name a file that can be written"),
     ],
 )
-def test_a_mistake_is_one_sentence(run: Run, arguments: tuple[str, ...], said: str) -> None:
-    """Exit code 2, no traceback."""
+def test_a_mistake_is_one_sentence(
+    run: Run, arguments: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, no traceback, and nothing heavy is loaded for it."""
+    Path("taken").touch()
+    monkeypatch.setitem(sys.modules, "tuner.training.learning_rate_range", None)
+    monkeypatch.setitem(sys.modules, "tuner.training.data", None)
     ran = run("lr-range", "--task", "digits", *arguments)
     assert ran.code == 2
     assert said in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_what_is_checked_first_loads_no_torch() -> None:
+    """Names of tasks, plans of sweeps and what the batch-size finder is asked: told at once."""
+    code = (
+        "import sys, tuner.training.rate.plan, tuner.training.batching.asked, tuner.training.datasets.task_names; "
+        "print('torch' in sys.modules)"
+    )
+    root = Path(__file__).parents[3]
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert ran.stdout.strip() == "False"

@@ -13,7 +13,7 @@ from search_spaces import Space
 from search_spaces.catalog import lever
 from studies.recorded import list_studies, open_study
 from tests.tuner.training.test_mnist import HAS_MNIST
-from tuner.experiments import epochs, learning_rate
+from tuner.experiments import epochs, learning_rate, running
 from tuner.experiments.claims import end_in_order
 from tuner.experiments.experiment import Experiment, Variant
 from tuner.experiments.running import conduct, study_name
@@ -140,6 +140,17 @@ def test_the_weights_of_early_stopping_are_evaluated(sqlite_url: str) -> None:
     assert stopped.restored.evaluated != stopped.validation_losses()[-1]
     assert done.claims[-1].held is True
     assert any("with seed 0 again for its weights" in line for line in lines)
+
+
+def test_weights_are_trained_again_once(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study keeps what came of it: the same call trains nothing, loads no data, and judges the same."""
+    first = conduct(STOPPED, "digits", seeds=(0,), storage=sqlite_url, workers=1)
+    monkeypatch.setattr(running, "TrainingRun", None)
+    monkeypatch.setattr(running, "split_dataset", None)
+    again = conduct(STOPPED, "digits", seeds=(0,), storage=sqlite_url, workers=1)
+    assert first.runs_of("early stopping")[0].restored is not None
+    assert [run.restored for run in again.runs] == [run.restored for run in first.runs]
+    assert again.claims == first.claims
 
 
 @pytest.mark.parametrize(

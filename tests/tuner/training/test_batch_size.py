@@ -11,6 +11,7 @@ from search_spaces.errors import ConfigurationError
 from studies.encoding import jsonable
 from tests.problems import blobs, line, linear_model
 from tests.tuner.training.batching.fakes import fake_candidates
+from tuner.training import batch_size
 from tuner.training.batch_size import (
     BatchSizeChoice,
     Progress,
@@ -20,7 +21,7 @@ from tuner.training.batch_size import (
 )
 from tuner.training.batching import recheck
 from tuner.training.batching.candidates import Candidate, rate_rule
-from tuner.training.batching.race import finalists
+from tuner.training.batching.race import finalists, race
 from tuner.training.batching.reasons import reason_of
 from tuner.training.batching.recheck import Recheck
 from tuner.training.config import TrainingConfig
@@ -126,17 +127,19 @@ def test_the_callers_random_state_is_untouched() -> None:
 
 
 def test_progress_rises_to_the_end_and_names_its_stage() -> None:
-    """With an estimate of the seconds left once there is a pace."""
+    """With an estimate of the seconds left, which never rises and begins at the budget."""
     told: list[Progress] = []
     found(on_progress=told.append, recheck=True)
+    left = [progress.seconds_left for progress in told]
+    assert left == sorted(left, reverse=True)
+    assert left[0] == 0.5
     fractions = [progress.fraction for progress in told]
     stages = [*dict.fromkeys(progress.stage for progress in told)]
     assert [stage for stage in stages if stage != "timing"] == ["throughput", "training", "recheck"]
     assert fractions == sorted(fractions)
     assert fractions[0] == 0
-    assert told[0].seconds_left is None
     assert all(0 <= fraction <= 1 + 1e-9 for fraction in fractions)
-    assert told[-1].seconds_left is not None
+    assert left[-1] >= 0
 
 
 def test_a_rate_that_the_range_test_finds_stable_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,10 +154,18 @@ def test_a_rate_that_the_range_test_finds_stable_is_kept(monkeypatch: pytest.Mon
     assert "the range test found rates up to 100 stable" in choice.reason
 
 
+def test_a_recheck_that_there_is_no_time_for_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest range test takes some 300 steps, whatever the budget."""
+    monkeypatch.setattr(batch_size, "shortest_steps", lambda: 10**9)
+    choice = found(recheck=True, candidates=[16])
+    assert choice.recheck is None
+    assert "was not rechecked" in choice.reason
+
+
 def test_a_rate_above_the_stable_ones_is_lowered_and_competes_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lowered rate is the one that is returned and the one its time was measured at."""
     tested = range_test_that_says(monkeypatch, highest_stable=0.04, suggested=0.034)
-    choice = found(recheck=True)
+    choice = found(recheck=True, budget_seconds=3.0)
     assert len({config.batch_size for config in tested}) == len(tested)
     assert choice.learning_rate == 0.034 == choice.picked.learning_rate
     assert choice.picked.verdict is Verdict.REACHED
@@ -199,6 +210,30 @@ def timed(**seconds: float | None) -> tuple[Candidate, ...]:
 def test_among_near_equals_the_smallest_batch_is_picked(seconds: dict[str, Any], expected: int) -> None:
     """Within 5% of the best time; the knee, here 32, where no candidate has a time."""
     assert pick_candidate(timed(**seconds), knee=32).batch_size == expected
+
+
+@pytest.mark.parametrize(("seconds_of_exact", "expected"), [(1.2, 97), (1.4, 16)])
+def test_the_exact_effective_batch_is_preferred_unless_clearly_slower(
+    seconds_of_exact: float, expected: int
+) -> None:
+    """97 was asked for: 6 x 16 make 96, 1 x 97 makes it."""
+    near, exact = timed(b16=1.0, b97=seconds_of_exact)
+    near = dataclasses.replace(near, accumulation_steps=6)
+    assert pick_candidate((near, exact), knee=16, effective=97).batch_size == expected
+    assert pick_candidate((near, exact), knee=16).batch_size == 16
+
+
+def test_the_seed_that_sets_the_target_does_not_race(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The config's own training comes to its own target by construction."""
+    seen: dict[str, Any] = {}
+
+    def spy(*candidates: Any, **asked: Any) -> Any:
+        seen.update(asked)
+        return race(*candidates, **asked)
+
+    monkeypatch.setattr(batch_size, "race", spy)
+    found(dataclasses.replace(CONFIG, seed=5), candidates=[16])
+    assert [*seen["seeds"]] == [6, 7, 8]
 
 
 def test_another_speed_is_another_time_to_the_target() -> None:

@@ -467,7 +467,9 @@ class TestOwnLoop:
         model = nn.Linear(4, 3)
         model.computed = model.weight * 2
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        with pytest.raises(ConfigurationError, match=r"copy\.deepcopy\(model\) must work"):
+        with pytest.raises(
+            ConfigurationError, match=r"copy\.deepcopy\(\(model, optimizer, loss\)\) must work"
+        ):
             learning_rate_range_of(model, optimizer, batches(), nn.functional.cross_entropy)
 
 

@@ -23,6 +23,8 @@ class Verdict(StrEnum):
     REACHED = "reached"
     TOO_SLOW = "too_slow"
     """Given up: not at the target in 1.5 times the best time."""
+    OUT_OF_TIME = "out_of_time"
+    """Not at the target when the race's time was up."""
     DIVERGED = "diverged"
     NOT_TRIED = "not_tried"
     """Not trained to the target, because a smaller batch is as fast at a step."""

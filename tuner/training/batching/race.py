@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -26,7 +26,9 @@ from tuner.training.datasets.splits import Splits
 TARGET_SAMPLES = 2048
 """Validation samples that the loss is read on: enough for a curve, at a few milliseconds a reading."""
 READINGS = 40
-"""Of the validation loss over the reference training."""
+"""Of the validation loss over the reference training; fewer where they would take long."""
+READING_SHARE = 0.5
+"""Of the reference training's time, what its readings may take beside it."""
 N_LAST_READINGS = 3
 """Of the reference training, whose median is the target: one alone may be a lucky one."""
 REFERENCE_EPOCHS, REFERENCE_STEPS = 2, 200
@@ -36,10 +38,14 @@ SLOWEST = 1.5
 FINALISTS = 1.3
 """Times the best time, within which a candidate gets more seeds."""
 LATER_SLOWEST = 2.5
-"""As `SLOWEST`, for further seeds: their curves may lie higher than the one that set the target."""
+"""As `SLOWEST`, for further seeds: their curves may lie higher than the first one's."""
+FIRST_ROUND_SHARE = 0.45
+"""Of the race's time, for the first seed of all: so there is more than that for the second one of the finalists."""
 
 Start = Callable[[Candidate, int], SteppedTraining]
 """Makes an untrained training of a candidate with a seed."""
+Clock = Callable[[], float]
+"""Wall seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +70,25 @@ class Reach:
     """Optimizer steps, interpolated between two readings; NaN when the target was not reached."""
 
 
-def steps_to_target(training: SteppedTraining, target: Target, *, n_most: int) -> Reach:
-    """Train on until the validation loss is at the target, or ``n_most`` optimizer steps have been taken in all."""
+def steps_to_target(
+    training: SteppedTraining,
+    target: Target,
+    *,
+    n_most: int,
+    deadline: float = math.inf,
+    clock: Clock = time.monotonic,
+) -> Reach:
+    """Train on until the validation loss is at the target, or ``n_most`` optimizer steps have been taken in all.
+
+    Or until ``clock`` is past ``deadline``, looked at after each reading of the loss.
+    """
     every = max(1, round(target.samples_per_reading / training.samples_per_step))
     before, loss = training.n_steps, training.validation_loss(target.x, target.y)
     if loss <= target.loss:
         return Reach(verdict=Verdict.REACHED, n_steps=before)
     while training.n_steps < n_most:
+        if clock() > deadline:
+            return Reach(verdict=Verdict.OUT_OF_TIME, n_steps=math.nan)
         stretch = training.train(min(every, n_most - training.n_steps))
         new = training.validation_loss(target.x, target.y)
         if stretch.has_diverged or not math.isfinite(new):
@@ -91,17 +109,31 @@ def reference_steps(training: SteppedTraining, seconds_per_step: float, budget_s
     return max(N_LAST_READINGS, min(wanted, whole, int(budget_seconds / seconds_per_step)))
 
 
-def target_of(training: SteppedTraining, n_steps: int, *, seed: int, loss: float | None = None) -> Target:
+def target_of(
+    training: SteppedTraining,
+    n_steps: int,
+    *,
+    seed: int,
+    loss: float | None = None,
+    budget_seconds: float = math.inf,
+    clock: Clock = time.monotonic,
+) -> Target:
     """``loss`` as the target, or the one that ``training`` comes to in ``n_steps`` optimizer steps.
+
+    With fewer readings where they would take more than `READING_SHARE` of ``budget_seconds``, and fewer steps where
+    both together do take more, but enough for a few readings.
 
     Raises:
         ConfigurationError: when the training comes to none, or ``loss`` is not below where it starts.
     """
     x, y = target_samples(training.splits, seed=seed)
-    every = max(1, n_steps // READINGS)
+    began = clock()
     losses = [training.validation_loss(x, y)]
-    start = losses[0]
-    while training.n_steps < n_steps:
+    start, reading_seconds = losses[0], clock() - began
+    deadline = began + (1 + READING_SHARE) * budget_seconds
+    n_affordable = READING_SHARE * budget_seconds / reading_seconds if reading_seconds > 0 else math.inf
+    every = max(1, n_steps // int(max(N_LAST_READINGS + 1, min(n_affordable, READINGS))))
+    while training.n_steps < n_steps and (clock() <= deadline or len(losses) <= N_LAST_READINGS):
         stretch = training.train(min(every, n_steps - training.n_steps))
         losses.append(training.validation_loss(x, y))
         if stretch.has_diverged or not math.isfinite(losses[-1]):
@@ -124,7 +156,7 @@ def target_of(training: SteppedTraining, n_steps: int, *, seed: int, loss: float
         x=x,
         y=y,
         samples_per_reading=every * training.samples_per_step,
-        reference_steps=n_steps,
+        reference_steps=training.n_steps,
     )
 
 
@@ -145,38 +177,83 @@ def race(
     reference: Candidate,
     budget_seconds: float,
     on_part: OnPart,
+    clock: Clock = time.monotonic,
 ) -> tuple[Candidate, ...]:
     """Every candidate's time to the target: all of them with the first seed, those near the best with the others.
 
-    Where only one is left there is no more to decide; a race of one runs with all seeds. The reference goes first, then
-    its neighbors: a good time early gives the hopeless up sooner. A candidate that diverges with any seed counts as
-    diverged.
+    ``seeds`` should not hold the one that set the target: that training comes to it by construction. The reference
+    goes first, then its neighbors: a good time early gives the hopeless up sooner. Where only one is left there is no
+    more to decide; a race of one runs with all seeds. A candidate that diverges with any seed counts as diverged. The
+    race ends with the first reading of a loss after ``budget_seconds`` on the ``clock``; a further training that this
+    cuts off is as if it had not begun.
     """
-    deadline = time.monotonic() + budget_seconds
+    contest = _Race(
+        candidates=candidates,
+        start=start,
+        target=target,
+        reference=reference,
+        began=clock(),
+        budget_seconds=budget_seconds,
+        clock=clock,
+    )
     nearest = sorted(candidates, key=lambda c: abs(math.log(c.batch_size / reference.batch_size)))
-    reaches: dict[int, list[Reach]] = {c.batch_size: [] for c in candidates}
     for i, seed in enumerate(seeds):
-        judged = [_judged(candidate, reaches[candidate.batch_size]) for candidate in nearest]
+        judged = contest.judged(nearest)
         runners = judged if i == 0 else finalists(judged)
-        is_late = i > 1 and time.monotonic() > deadline  # one seed decides nothing
-        if is_late or (i > 0 and len(runners) < min(2, len(candidates))):
+        if i > 0 and (contest.is_over or len(runners) < min(2, len(candidates))):
             break
+        share = FIRST_ROUND_SHARE if i == 0 and len(seeds) > 1 else 1.0
         for j, candidate in enumerate(runners):
-            best = min(_seconds(c, reaches[c.batch_size]) for c in candidates)
-            if math.isinf(best):
-                best = max(target.reference_steps * reference.seconds_per_step, budget_seconds / len(runners))
-            limit = best * (SLOWEST if i == 0 else LATER_SLOWEST)
-            n_most = max(1, math.ceil(limit / candidate.seconds_per_step))
-            reach = unless_out_of_memory(partial(_reach, start, candidate, seed, target, n_most))
-            reaches[candidate.batch_size].append(
-                reach or Reach(verdict=Verdict.OUT_OF_MEMORY, n_steps=math.nan)
-            )
+            contest.run(candidate, seed, share=share, n_runners=len(runners))
             on_part((i + (j + 1) / len(runners)) / len(seeds))
-    return tuple(_judged(candidate, reaches[candidate.batch_size]) for candidate in candidates)
+    return tuple(contest.judged(candidates))
 
 
-def _reach(start: Start, candidate: Candidate, seed: int, target: Target, n_most: int) -> Reach:
-    return steps_to_target(start(candidate, seed), target, n_most=n_most)
+@dataclass(frozen=True, kw_only=True)
+class _Race:
+    """A race that goes on: what it is run with, and who came how far."""
+
+    candidates: Sequence[Candidate]
+    start: Start
+    target: Target
+    reference: Candidate
+    began: float
+    budget_seconds: float
+    clock: Clock
+    reaches: dict[int, list[Reach]] = field(default_factory=dict)
+    """By batch size, one a seed."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.clock() > self.began + self.budget_seconds
+
+    def run(self, candidate: Candidate, seed: int, *, share: float, n_runners: int) -> None:
+        """One training of ``candidate``, which ends when ``share`` of the race's time is over."""
+        before = self.reaches.setdefault(candidate.batch_size, [])
+        seconds = self._limit(is_first=not before, budget_seconds=self.budget_seconds * share / n_runners)
+        n_most = max(1, math.ceil(seconds / candidate.seconds_per_step))
+        deadline = self.began + self.budget_seconds * share
+        if self.clock() > deadline:
+            reach = Reach(verdict=Verdict.OUT_OF_TIME, n_steps=math.nan)
+        else:
+            begun = unless_out_of_memory(partial(self._reach, candidate, seed, n_most, deadline))
+            reach = begun or Reach(verdict=Verdict.OUT_OF_MEMORY, n_steps=math.nan)
+        if not before or reach.verdict is not Verdict.OUT_OF_TIME:
+            before.append(reach)
+
+    def judged(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        return [_judged(candidate, self.reaches.get(candidate.batch_size, ())) for candidate in candidates]
+
+    def _limit(self, *, is_first: bool, budget_seconds: float) -> float:
+        """Seconds of training after which a candidate is given up."""
+        best = min(_seconds(c, self.reaches.get(c.batch_size, ())) for c in self.candidates)
+        if math.isinf(best):
+            best = max(self.target.reference_steps * self.reference.seconds_per_step, budget_seconds)
+        return best * (SLOWEST if is_first else LATER_SLOWEST)
+
+    def _reach(self, candidate: Candidate, seed: int, n_most: int, deadline: float) -> Reach:
+        training = self.start(candidate, seed)
+        return steps_to_target(training, self.target, n_most=n_most, deadline=deadline, clock=self.clock)
 
 
 def finalists(candidates: Sequence[Candidate]) -> list[Candidate]:

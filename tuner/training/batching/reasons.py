@@ -53,6 +53,8 @@ def _about_time(
     if equals:
         listed = " and ".join(map(str, equals))
         said += f"; {listed} {'makes' if len(equals) == 1 else 'make'} no difference worth the memory"
+    elif any(c.verdict is Verdict.OUT_OF_TIME for c in others):
+        said += "; not every candidate could be tried in the time there was"
     elif others and all(c.verdict is not Verdict.REACHED for c in others):
         said += "; no other candidate reached it in 1.5 times that time"
     return said + "."

@@ -6,8 +6,9 @@ from tuner.training.batching.candidates import Candidate
 from tuner.training.batching.throughput import OnPart
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.splits import Splits
-from tuner.training.learning_rate_range import HOLD_STEPS, MIN_STEPS, learning_rate_range
+from tuner.training.learning_rate_range import learning_rate_range
 from tuner.training.models import ModelBuilder
+from tuner.training.rate.plan import HOLD_STEPS, MIN_STEPS
 from tuner.training.rate.progress import EXPECTED_HELD_RATES
 
 BELOW, ABOVE = 100.0, 10.0
@@ -63,6 +64,11 @@ def recheck_rate(
         reliable=found.reliable,
         reason=found.reason,
     )
+
+
+def shortest_steps() -> int:
+    """Optimizer steps of the shortest range test, about."""
+    return RAMP_STEPS + EXPECTED_HELD_RATES * MIN_STEPS
 
 
 def _hold_steps(seconds_per_step: float, budget_seconds: float) -> int:

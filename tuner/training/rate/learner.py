@@ -38,8 +38,8 @@ class Learner(Protocol):
 Copied = TypeVar("Copied")
 
 
-def copy_of(trained: Copied) -> Copied:
-    """A deep copy of a model, or of a model and its optimizer.
+def copy_of(trained: Copied, *, what: str = "model") -> Copied:
+    """A deep copy of a model, or of ``what`` else is trained with it.
 
     Raises:
         ConfigurationError: when it cannot be copied.
@@ -48,7 +48,7 @@ def copy_of(trained: Copied) -> Copied:
         return copy.deepcopy(trained)
     except (RuntimeError, TypeError, ValueError, pickle.PicklingError) as error:
         raise ConfigurationError(
-            f"The range test trains copies of the model, so copy.deepcopy(model) must work, but got: {error}"
+            f"The range test trains copies of the model, so copy.deepcopy({what}) must work, but got: {error}"
         ) from error
 
 

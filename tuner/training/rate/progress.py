@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tuner.training.rate.learner import Floats, Learner
-from tuner.training.rate.sweep import SweepPlan
+from tuner.training.rate.plan import SweepPlan
 
 EXPECTED_HELD_RATES = 8
 """In a sweep: it depends on where the limit lies, so the end is an estimate until it is there."""

@@ -5,20 +5,11 @@ from typing import Any
 
 from tuner.training.rate.holding import Held, StabilityLimit
 from tuner.training.rate.learner import Learner
+from tuner.training.rate.plan import SweepPlan
 from tuner.training.rate.ramp import Ramp, run_ramp
 
 START_FACTOR = 2.0
 """Of the steepest rate, where holding begins: the limit was 8 to 20 times the steepest rate on MNIST."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepPlan:
-    """The range of rates, and the steps of the ramp and of each held rate."""
-
-    low: float
-    high: float
-    n_steps: int
-    hold_steps: int
 
 
 @dataclass(frozen=True, kw_only=True)

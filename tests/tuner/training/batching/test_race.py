@@ -1,6 +1,7 @@
 """The time to the target against the time that is known by hand."""
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.tuner.training.batching.fakes import (
 )
 from tuner.training.batching.candidates import Candidate, Verdict
 from tuner.training.batching.race import Target, race, reference_steps, steps_to_target, target_of
-from tuner.training.batching.stepping import SteppedTraining
+from tuner.training.batching.stepping import SteppedTraining, Stretch
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.splits import split_dataset
 
@@ -176,7 +177,7 @@ def test_a_candidate_that_runs_again_and_fails_loses_its_old_time() -> None:
 
 
 def test_a_target_that_none_reaches_ends_with_the_budget() -> None:
-    """Each candidate has 1.5 times its share of it, at the measured speed."""
+    """Each candidate has 1.5 times its share of the first round's 45%, at the measured speed."""
     machine = FakeMachine()
     candidates = timed(machine, 64, 128)
     trainings: list[FakeTraining] = []
@@ -193,11 +194,14 @@ def test_a_target_that_none_reaches_ends_with_the_budget() -> None:
         reference=candidates[0],
         budget_seconds=10.0,
         on_part=lambda _part: None,
+        clock=lambda: 0.0,
     )
     assert [c.verdict for c in ended] == [Verdict.TOO_SLOW] * 2
     assert len(trainings) == 2
     for training in trainings:
-        assert training.n_steps * training.candidate.seconds_per_step == pytest.approx(7.5, rel=0.01)
+        assert training.n_steps * training.candidate.seconds_per_step == pytest.approx(
+            1.5 * 4.5 / 2, rel=0.02
+        )
 
 
 def test_the_reference_comes_to_its_own_target_whatever_the_budget() -> None:
@@ -213,8 +217,93 @@ def test_the_reference_comes_to_its_own_target_whatever_the_budget() -> None:
         reference=candidates[0],
         budget_seconds=1e-6,
         on_part=lambda _part: None,
+        clock=lambda: 0.0,
     )
     assert ended[0].steps_to_target == pytest.approx(n_steps, rel=0.02)
+
+
+class Watch:
+    """A clock that only what a training does moves on."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@dataclasses.dataclass
+class Timed(FakeTraining):
+    """A training that takes its steps' seconds, and a reading its own."""
+
+    watch: Watch = dataclasses.field(default_factory=Watch)
+    reading_seconds: float = 0.0
+
+    def train(self, n_steps: int) -> Stretch:
+        stretch = super().train(n_steps)
+        self.watch.seconds += stretch.seconds
+        return stretch
+
+    def validation_loss(self, x: Any, y: Any) -> float:
+        self.watch.seconds += self.reading_seconds
+        return super().validation_loss(x, y)
+
+
+@pytest.mark.parametrize("reading_seconds", [0.0, 0.05, 1.0])
+@pytest.mark.parametrize("half_life", [1000.0, 5000.0, 1e9])
+def test_the_race_ends_by_the_clock(reading_seconds: float, half_life: float) -> None:
+    """However slow its readings are: at most two of them, and the steps between, after its time is up."""
+    machine, watch = FakeMachine(), Watch()
+    candidates = timed(machine, 16, 32, 64, 128, 256, 512, 1024)
+    race(
+        candidates,
+        lambda candidate, _seed: Timed(  # type: ignore[arg-type, return-value]
+            machine, candidate, half_life=half_life, watch=watch, reading_seconds=reading_seconds
+        ),
+        target(0.25),
+        seeds=range(3),
+        reference=candidates[2],
+        budget_seconds=2.0,
+        on_part=lambda _part: None,
+        clock=watch,
+    )
+    assert watch.seconds <= 2.0 + 2 * reading_seconds + machine.seconds_per_step(1024)
+
+
+def test_finalists_keep_two_seeds_where_the_first_took_all_its_time() -> None:
+    """There is half as much again for the second, by the same clock."""
+    machine, watch = FakeMachine(overhead=0.0), Watch()
+    candidates = timed(machine, 64, 128, 256)
+    # 3 trainings of 47, 24 and 12 readings: as long as the first round.
+    ended = race(
+        candidates,
+        lambda candidate, _seed: Timed(machine, candidate, watch=watch, reading_seconds=0.01),  # type: ignore[arg-type, return-value]
+        target(0.25),
+        seeds=range(3),
+        reference=candidates[0],
+        budget_seconds=0.95 / 0.45,
+        on_part=lambda _part: None,
+        clock=watch,
+    )
+    assert [c.n_seeds for c in ended] == [2, 2, 2]
+    assert all(c.verdict is Verdict.REACHED for c in ended)
+
+
+def test_a_first_training_that_the_clock_cuts_off_is_out_of_time() -> None:
+    """It was not shown to be slow; and the reference's time still counts."""
+    machine, watch = FakeMachine(), Watch()
+    candidates = timed(machine, 64, 128)
+    ended = race(
+        candidates,
+        lambda candidate, _seed: Timed(machine, candidate, watch=watch, reading_seconds=0.1),  # type: ignore[arg-type, return-value]
+        target(0.25),
+        seeds=range(3),
+        reference=candidates[0],
+        budget_seconds=13.0,
+        on_part=lambda _part: None,
+        clock=watch,
+    )
+    assert [c.verdict for c in ended] == [Verdict.REACHED, Verdict.OUT_OF_TIME]
 
 
 def stepped(**keys: Any) -> SteppedTraining:
@@ -236,6 +325,18 @@ def test_the_reference_is_two_epochs_or_200_steps_within_training_and_budget() -
     assert reference_steps(stepped(batch_size=8, epochs=100), 1e-3, 60.0) == 200
     assert reference_steps(stepped(batch_size=8, epochs=10), 1e-3, 60.0) == 120
     assert reference_steps(stepped(batch_size=8, epochs=10), 1.0, 60.0) == 60
+
+
+def test_the_reference_ends_by_the_clock() -> None:
+    """With the few readings that make a target, whose length is then what it was; slow readings are fewer."""
+    ticks = itertools.count()
+    found = target_of(
+        stepped(batch_size=8), 120, seed=0, budget_seconds=1.0, clock=lambda: float(next(ticks))
+    )
+    assert found.samples_per_reading == 30 * 8
+    assert found.reference_steps == 90
+    found = target_of(stepped(batch_size=8), 120, seed=0, budget_seconds=1.0, clock=lambda: 0.0)
+    assert (found.samples_per_reading, found.reference_steps) == (3 * 8, 120)
 
 
 @pytest.mark.parametrize(
