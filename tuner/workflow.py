@@ -10,39 +10,39 @@ from typing import Any
 import yaml
 
 from search_spaces import Space
-from search_spaces.errors import unknown_name
 from studies.comparison import Interval
 from studies.diagnosis import Finding
 from studies.encoding import jsonable
 from studies.leases import GRACE_SECONDS
 from studies.paths import StudyPaths
-from studies.recorded import RecordedStudy, create_study
+from studies.recorded import create_study
 from studies.storage import shown_url
 from tuner.guide import baseline, batch, rate, regularization, schedule, seeds
 from tuner.guide.asked import Asked
 from tuner.guide.budget import Budget
 from tuner.guide.checklist import Item, Notes
+from tuner.guide.holding import held
 from tuner.guide.ledger import Ledger
-from tuner.guide.plan import STEPS
 from tuner.guide.preparation import (
     DEFAULT_BUDGET,
     checked_request,
+    checked_step,
     folder,
+    ledger_of,
     plan_of_guide,
     rounds_of,
     split_of,
+    steps_from,
 )
 from tuner.guide.preview import Preview, preview
-from tuner.guide.seeds import Verified
+from tuner.guide.seeds import Goal, Verified
 from tuner.guide.session import InterruptedGuideError, Session
 from tuner.prepared_search import ProgressCallback
 from tuner.preparing import check_limits
+from tuner.searching.names import task_name
 from tuner.searching.objective import Task
-from tuner.searching.planning import task_name
 from tuner.training.checkpoint import write_whole
 from tuner.training.data import load_dataset
-from tuner.training.datasets.dataset import Dataset
-from tuner.training.datasets.splits import Splits
 
 __all__ = ["DEFAULT_BUDGET", "InterruptedGuideError", "StepTaken", "Tuning", "plan_tune", "tune"]
 
@@ -88,6 +88,8 @@ class Tuning:
     best: Mapping[str, Any]
     """The config that it ended with, likewise; the baseline's where nothing was better."""
     verified: Verified
+    goal: Goal | None
+    """None where none was asked for."""
     seconds: float
     """Over all runs."""
 
@@ -95,6 +97,11 @@ class Tuning:
     def is_confirmed(self) -> bool:
         """Whether the best config beats the baseline on fresh seeds."""
         return self.verified.is_confirmed
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the best config is confirmed, or reaches the goal on fresh seeds."""
+        return self.is_confirmed or (self.goal is not None and self.goal.is_reached)
 
     @property
     def verdict(self) -> str:
@@ -117,6 +124,7 @@ class Tuning:
             "ladder": verified.rungs(),
             "is_confirmed": self.is_confirmed,
             "verdict": self.verdict,
+            "goal": None if self.goal is None else jsonable(self.goal),
             "seconds": self.seconds,
         }
 
@@ -155,7 +163,8 @@ def tune(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keywor
         space: only its levers are changed, within their ranges; None leaves the guide all that it knows.
         budget: ``20m``, ``1.5h`` or ``50trials``, split over the steps; None is the one that was given before, else
             20 minutes.
-        goal: a value of the metric at which no further lever is tried: what there is, is verified.
+        goal: a value of the metric at which no further lever is tried: what there is, is verified, and the goal is
+            judged by the mean over the fresh seeds.
         study: the guide's name; default ``<task>-tune``. The steps' studies are named ``<study>-2-rate`` and so on.
         storage: a database URL, as for `tuner.search`.
         present: the config to begin with; None is Adam at 1e-3, batch 64, and an mlp of 2 x 128.
@@ -166,7 +175,8 @@ def tune(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keywor
         metric: what is tuned; None is validation_accuracy, or validation_loss for a regression.
         direction: of the metric; None takes its own.
         start_from: take this step and those after it once more, in new studies; earlier ones are read back.
-        workers: processes on this machine; None takes one a core, up to 4, and 1 on an accelerator.
+        workers: processes on this machine at most; None takes one a core, up to 4, and 1 on an accelerator. A round
+            that ends as soon in this process starts no others.
         device: ``auto``, ``cpu``, ``cuda``, ...
         data_dir: where the data lies.
         grace: seconds of silence after which a worker counts as dead.
@@ -176,14 +186,14 @@ def tune(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keywor
         on_progress: called now and then while trainings run.
 
     Raises:
-        ConfigurationError: for what cannot be asked, and for a guide that was begun differently.
+        ConfigurationError: for what cannot be asked, for a guide that was begun differently, and for one that
+            another process works on.
         DataError: for data that cannot be had, or that fails a check: nothing is trained on it.
         InterruptedGuideError: after a signal, when everything was handed back.
         RuntimeError: when trainings fail.
     """
     check_limits(workers=workers, grace=grace, epochs=epochs, seed=seed)
-    if start_from is not None and start_from not in STEPS:
-        raise unknown_name("A step to start from", start_from, STEPS)
+    checked_step(start_from)
     dataset = load_dataset(task, data_dir=folder(data_dir), announce=announce)
     asked = checked_request(
         task,
@@ -210,53 +220,65 @@ def tune(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keywor
     )
     splits = split_of(asked, dataset)
     baseline.checked(asked, splits)  # before anything is written
-    session = _begin(asked, dataset, splits, budget=budget, start_from=start_from)
-    steps = [_take(step, session, on_step) for step in SEARCHING_STEPS]
-    notes = Notes(step=seeds.STEP)
-    verified = seeds.take(session, notes)
-    steps.append(_taken(session, notes, on_step, studies=(verified.study,)))
-    return _ended(session, steps, verified)
+    recorded = create_study(asked.study, plan_of_guide(asked, dataset), asked.storage)
+    with held(recorded, grace=grace) as check:
+        ledger = Ledger(recorded, check=check)
+        asked = _with_budget_of(ledger, asked, is_given=budget is not None)
+        ledger.remember("guide.budget", dataclasses.asdict(asked.budget))
+        if start_from is not None:
+            ledger.forget(steps_from(start_from))
+        session = Session(asked, splits, rounds_of(asked, dataset), recorded, ledger)
+        return _steps_taken(session, on_step)
 
 
 def plan_tune(task: Task, *, budget: str | Budget | None = None, **asked_for: Any) -> Preview:
-    """What `tune` would do with the same arguments; it times one epoch of the baseline and writes nothing."""
-    ignored = {"start_from", "grace", "on_step", "on_progress", "on_plan", "announce"}
+    """What `tune` would do with the same arguments, or what is left of it; it writes nothing.
+
+    Of a guide that has not begun it times one epoch of the baseline.
+    """
+    ignored = {"grace", "on_step", "on_progress", "on_plan", "announce"}
     kept = {key: value for key, value in asked_for.items() if key not in ignored}
     kept["data_dir"] = folder(kept.get("data_dir"))
     check_limits(workers=kept.get("workers"), epochs=kept.get("epochs"), seed=kept.get("seed"))
+    start_from = checked_step(kept.pop("start_from", None))
     dataset = load_dataset(task, data_dir=kept["data_dir"], announce=asked_for.get("announce"))
     asked = checked_request(task, dataset, budget=budget, **kept)
     planned, splits = rounds_of(asked, dataset), split_of(asked, dataset)
+    ledger = ledger_of(asked, dataset, without=steps_from(start_from))
+    if ledger is not None:
+        asked = _with_budget_of(ledger, asked, is_given=budget is not None)
     baseline.checked(asked, splits)
-    decided = baseline.timed_epochs(asked, splits, planned)
-    pace = asked.pace(decided["epochs"] * decided["seconds_per_epoch"])
-    return preview(planned, budget=asked.budget, pace=pace, epochs=int(decided["epochs"]))
+    timed = (
+        ledger.read("baseline.epochs")
+        if ledger is not None and "baseline.epochs" in ledger
+        else baseline.timed_epochs(asked, splits, planned)
+    )
+    return preview(
+        planned,
+        budget=asked.budget,
+        pace=asked.pace(timed["epochs"] * timed["seconds_per_epoch"]),
+        epochs=int(timed["epochs"]),
+        spent=None if ledger is None else ledger.spent,
+        decided=None if ledger is None else ledger.items(),
+    )
 
 
-def _begin(
-    asked: Asked,
-    dataset: Dataset,
-    splits: Splits,
-    *,
-    budget: str | Budget | None,
-    start_from: str | None,
-) -> Session:
-    """Create or join the guide's study, and read back what was decided in it."""
-    recorded = create_study(asked.study, plan_of_guide(asked, dataset), asked.storage)
-    asked = _with_budget(asked, recorded, is_given=budget is not None)
-    session = Session(asked, splits, rounds_of(asked, dataset), recorded)
-    if start_from is not None:
-        session.ledger.forget(STEPS[STEPS.index(start_from) :])
-    return session
+def _steps_taken(session: Session, on_step: Callable[[StepTaken], None]) -> Tuning:
+    steps = [_take(step, session, on_step) for step in SEARCHING_STEPS]
+    notes = Notes(step=seeds.STEP)
+    verified = seeds.take(session, notes)
+    goal = seeds.judged_goal(session.asked, verified)
+    if goal is not None:
+        notes.done("reach the goal", goal.sentence)
+    steps.append(_taken(session, notes, on_step, studies=verified.studies))
+    return _ended(session, steps, verified, goal)
 
 
-def _with_budget(asked: Asked, recorded: RecordedStudy, *, is_given: bool) -> Asked:
+def _with_budget_of(ledger: Ledger, asked: Asked, *, is_given: bool) -> Asked:
     """The budget as given now, else as given before; it may change from run to run, as `--trials` may."""
-    ledger = Ledger(recorded)
-    if "guide.budget" in ledger and not is_given:
-        return dataclasses.replace(asked, budget=Budget(**ledger.read("guide.budget")))
-    ledger.remember("guide.budget", dataclasses.asdict(asked.budget))
-    return asked
+    if is_given or "guide.budget" not in ledger:
+        return asked
+    return dataclasses.replace(asked, budget=Budget(**ledger.read("guide.budget")))
 
 
 def _take(step: ModuleType, session: Session, on_step: Callable[[StepTaken], None]) -> StepTaken:
@@ -286,7 +308,7 @@ def _taken(
     return taken
 
 
-def _ended(session: Session, steps: list[StepTaken], verified: Verified) -> Tuning:
+def _ended(session: Session, steps: list[StepTaken], verified: Verified, goal: Goal | None) -> Tuning:
     asked, length = session.asked, {"epochs": session.epochs}
     tuning = Tuning(
         study=asked.study,
@@ -297,6 +319,7 @@ def _ended(session: Session, steps: list[StepTaken], verified: Verified) -> Tuni
         baseline={**asked.baseline, **length},
         best={**session.incumbent, **length},
         verified=verified,
+        goal=goal,
         seconds=session.spent.seconds,
     )
     text = yaml.safe_dump(jsonable(tuning.best), sort_keys=False)

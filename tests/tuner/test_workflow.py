@@ -1,5 +1,6 @@
 """The whole guide on small tasks. Its two instruments have tests of their own: here they answer at once."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -62,13 +63,23 @@ def decisions(url: str) -> dict[str, Any]:
 
 
 def told(tuning: Tuning) -> dict[str, Any]:
-    """The JSON, without what a clock said."""
+    """The JSON, without what a clock said, and without trials' numbers: one that is interrupted has its own."""
     found = tuning.to_json()
     del found["seconds"], found["storage"]
     for step in found["steps"]:
+        for finding in step["findings"]:
+            del finding["trial"]
         for item in step["checklist"]:
             item["numbers"].pop("seconds_per_epoch", None)
     return found
+
+
+def seeds_in(url: str, study: str) -> set[int]:
+    return {trial.config["seed"] for trial in open_study(study, url).record(telemetry=False).trials}
+
+
+def stopped(*_args: Any, **_more: Any) -> None:
+    raise StoppedError
 
 
 def items(tuning: Tuning, step: str) -> dict[str, str]:
@@ -191,53 +202,86 @@ class StoppedError(Exception):
     """Whoever runs the guide goes away."""
 
 
-def test_a_guide_killed_before_every_round_ends_as_if_it_had_not_been(
-    sqlite_url: str, short: tuple[Tuning, str]
+def test_a_guide_killed_before_and_after_every_decision_ends_as_if_it_had_not_been(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each run is cut off when its second new round or instrument would begin, until one reaches the end."""
-    n_stops = 0
-    while True:
-        announced: list[str] = []
+    """Each run dies at its first new entry in the ledger: one just before it is written, the next just after."""
+    space = Space(name="one", levers=(catalog.lever("learning_rate"),))
+    slow = {"optimizer": "adam", "learning_rate": 1e-6, "width": 16, "depth": 1}
+    asked = {"space": space, "present": slow, "budget": "25trials"}
+    monkeypatch.setattr("tuner.guide.baseline.noise_floor_of", lambda _values, *, least: least)
+    other_url = f"sqlite:///{tmp_path / 'other.db'}"
+    uninterrupted = tuned(other_url, **asked)
+    assert uninterrupted.best["learning_rate"] > 1e-3
+    write, stops = Ledger._write_attribute, []
 
-        def stop(line: str, announced: list[str] = announced) -> None:
-            announced.append(line)
-            if len(announced) > 1:
-                raise StoppedError
+    def dying(ledger: Ledger, attribute: str, text: str) -> None:
+        if attribute not in stops:
+            stops.append(attribute)
+            raise StoppedError
+        write(ledger, attribute, text)
+        raise StoppedError
 
-        try:
-            found = tuned(sqlite_url, space=FEW, announce=stop)
-        except StoppedError:
-            n_stops += 1
-        else:
-            break
-    assert n_stops >= 3
-    assert told(found) == told(short[0])
-    assert decisions(sqlite_url) == decisions(short[1])
+    monkeypatch.setattr(Ledger, "_write_attribute", dying)
+    n_runs, found = 0, None
+    while found is None:
+        n_runs += 1
+        with contextlib.suppress(StoppedError):
+            found = tuned(sqlite_url, **asked)
+    assert {"guide:rate.around.ended", "guide:seeds.round", "guide:seeds.ended"} <= set(stops)
+    assert n_runs == 2 * len(stops) + 1
+    assert told(found) == told(uninterrupted)
+    assert decisions(sqlite_url) == decisions(other_url)
 
 
 def test_a_signal_in_the_middle_of_a_round_hands_back_and_goes_on(
     sqlite_url: str, short: tuple[Tuning, str]
 ) -> None:
-    """The training that was under way is repeated, and the end is the same."""
-    sent: list[int] = []
+    """The training that was under way is repeated, in the last step too, and the end is the same."""
+    for study in ("g-2-rate", "g-6-seeds"):
+        sent: list[int] = []
 
-    def interrupt(progress: Any) -> None:
-        if progress.record.name == "g-2-rate" and not sent:
-            sent.append(progress.n_trials)
-            os.kill(os.getpid(), signal.SIGINT)
+        def interrupt(progress: Any, study: str = study, sent: list[int] = sent) -> None:
+            if progress.record.name == study and not sent:
+                sent.append(progress.n_trials)
+                os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(InterruptedGuideError) as ended:
-        tuned(sqlite_url, space=FEW, on_progress=interrupt)
-    assert ended.value.exit_code == 130
-    assert open_study("g-2-rate", sqlite_url).record(telemetry=False).counts.complete < sent[0] == 4
+        with pytest.raises(InterruptedGuideError) as ended:
+            tuned(sqlite_url, space=FEW, on_progress=interrupt)
+        assert ended.value.exit_code == 130
+        assert open_study(study, sqlite_url).record(telemetry=False).counts.complete < sent[0]
     assert told(tuned(sqlite_url, space=FEW)) == told(short[0])
 
 
-def test_from_a_step_on_everything_is_done_again_in_new_studies(sqlite_url: str) -> None:
-    """Earlier steps are read back; nothing is deleted; without --from the new ones are gone on with."""
+def test_from_a_step_on_everything_is_done_again_in_new_studies(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier steps are read back; nothing is deleted; without --from the new ones are gone on with.
+
+    A --from that was killed just before or after its one write is not done, or done. The seeds are new ones.
+    """
     asked = {"space": FEW, "budget": "25trials"}
     first = tuned(sqlite_url, **asked)
+    before = decisions(sqlite_url)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "_write_attribute", stopped)
+        with pytest.raises(StoppedError):
+            tuned(sqlite_url, start_from="regularization", **asked)
+        assert decisions(sqlite_url) == before
+        assert told(tuned(sqlite_url, **asked)) == told(first)
+    same = {"space": FEW, "study": "g", "storage": sqlite_url, "epochs": 1, "workers": 1, "device": "cpu"}
+    assert plan_tune(TASK, **same).n_trials == 0
+    planned = plan_tune(TASK, start_from="regularization", **same)
+    assert planned.budget == "25 trials"
+    assert [each.step for each in planned.rounds if each.skipped == "already done"] == ["baseline"]
+    assert planned.rounds[-1].n_trials >= 16
+    assert decisions(sqlite_url) == before
     again = tuned(sqlite_url, start_from="regularization", **asked)
+    assert not seeds_in(sqlite_url, "g-6-seeds") & seeds_in(sqlite_url, "g-6-seeds-b")
+    weights = [
+        step.studies[0] for run in (first, again) for step in run.steps if step.name == "regularization"
+    ]
+    assert not seeds_in(sqlite_url, weights[0]) & seeds_in(sqlite_url, weights[1])
     assert [step.studies for step in again.steps[:3]] == [step.studies for step in first.steps[:3]]
     old, new = ({study for step in run.steps[3:] for study in step.studies} for run in (first, again))
     assert not old & new
@@ -269,12 +313,79 @@ def test_a_goal_that_is_reached_ends_the_search_for_more(sqlite_url: str) -> Non
     assert [items(tuning, step) for step in STEPS[1:5]] == [{step: "skipped"} for step in STEPS[1:5]]
     assert tuning.to_json()["best"]["n_seeds"] >= 8
     assert not tuning.is_confirmed
+    assert tuning.has_succeeded
+    assert tuning.to_json()["goal"]["is_reached"]
+    assert tuning.to_json()["goal"]["sentence"].startswith("The goal, 10.00%, is reached on fresh seeds")
     preview = plan_tune(TASK, budget="20trials", epochs=1, workers=1, device="cpu")
     untimed = [[dataclasses.replace(each, seconds=0.0) for each in plan.rounds] for plan in (*plans, preview)]
     assert untimed[0] == untimed[1]
     for other in ({"present": {"width": 16}}, {"fixed": {"dropout": 0.0}}, {"epochs": 2}):
         with pytest.raises(ConfigurationError, match="A study goes on only as it was begun"):
             tuned(sqlite_url, **(asked | other))
+
+
+def test_the_test_split_is_read_for_the_baseline_and_the_best_alone(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Digits have one; the rungs between them and all earlier rounds never see it.
+
+    Adam at 1e-6 learns nothing, and little with a dropout of 0.6: two changes are adopted, and the best is far better.
+    A goal above it is missed, and said to be.
+    """
+    monkeypatch.setattr("tuner.guide.baseline.noise_floor_of", lambda _values, *, least: least)
+    bad = {"learning_rate": 1e-6, "dropout": 0.6, "width": 32, "depth": 1}
+    names = ("optimizer", "batch_size", "weight_decay", "label_smoothing", "augmentation", "schedule")
+    others = {"optimizer": "adam", "batch_size": 64, "schedule": "constant", "warmup_fraction": 0.0}
+    fixed = dict.fromkeys(names, 0.0) | others
+    tuning = tuned(sqlite_url, "digits", present=bad, fixed=fixed, budget="60trials", goal=1.0)
+    found = tuning.to_json()
+    assert tuning.is_confirmed
+    assert 0.5 < found["best"]["test"] < 1.0
+    assert found["baseline"]["test"] < 0.3
+    assert not found["goal"]["is_reached"]
+    assert "not reached on fresh seeds" in found["goal"]["sentence"]
+    studies = [name for step in tuning.steps for name in step.studies]
+    tested = {
+        study: [trial.test_accuracy is not None for trial in open_study(study, sqlite_url).record().trials]
+        for study in studies
+    }
+    assert all(tested.pop("g-6-seeds"))
+    assert "g-6-seeds-rungs" in tested
+    assert not any(any(row) for row in tested.values())
+
+
+def test_two_guides_at_once_on_one_study_are_refused(sqlite_url: str) -> None:
+    """In one sentence; when the first has ended, however it did, the second may go on."""
+    refused: list[str] = []
+
+    def another(_plan: Any) -> None:
+        with pytest.raises(ConfigurationError, match="One guide at a time") as found:
+            tuned(sqlite_url, space=FEW)
+        refused.append(str(found.value))
+        raise StoppedError
+
+    for _ in range(2):
+        with pytest.raises(StoppedError):
+            tuned(sqlite_url, space=FEW, on_plan=another)
+    assert len(refused) == 2
+
+
+def test_a_budget_of_time_that_cannot_be_kept_is_said(sqlite_url: str) -> None:
+    """In the plan and in the checklist; the sentence on the epochs says that not all rounds fit."""
+    plans: list[Any] = []
+    steps: list[Any] = []
+
+    def stop(step: Any) -> None:
+        steps.append(step)
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        tuned(sqlite_url, budget="0.001s", epochs=3, on_plan=plans.append, on_step=stop)
+    said = {item.name: item for item in steps[0].checklist}
+    assert said["keep the budget"].state == "warning"
+    assert said["keep the budget"].why == plans[0].warning
+    assert "3 baselines and 2 configs on 8 seeds are trained in any case" in plans[0].warning
+    assert "as asked for; not all rounds fit into" in said["choose the epochs"].why
 
 
 def test_where_nothing_is_better_the_baseline_is_the_answer(
@@ -380,10 +491,19 @@ def test_an_own_model_and_a_regression_are_tuned_too(sqlite_url: str) -> None:
         ({"fixed": {"lerning_rate": 3}}, "Did you mean 'learning_rate'"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"space": "quik"}, "quick"),
+        ({"goal": float("nan")}, "A goal must be a finite number, but got nan"),
+        ({"direction": "sideways"}, "The direction must be one of maximize, minimize, but got 'sideways'"),
+        (
+            {"space": Space(name="own", levers=FEW.levers, fixed={"epochs": 3})},
+            "epochs .* part of the space too",
+        ),
+        ({"space": Space(name="own", levers=FEW.levers, fixed={"seed": 3})}, "seed .* part of the space too"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(sqlite_url: str, asked: dict[str, Any], message: str) -> None:
-    """And nothing is written."""
+    """By a dry run too, and nothing is written."""
     with pytest.raises(ConfigurationError, match=message):
         tuned(sqlite_url, **asked)
+    with pytest.raises(ConfigurationError, match=message):
+        plan_tune(TASK, **({"device": "cpu", "storage": sqlite_url} | asked))
     assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()

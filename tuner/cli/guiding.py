@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NOT_CONFIRMED = 4
 _BAR_CELLS = 28
 _GRACE_SECONDS = 60.0
-_TOLD = ("adopt", "keep", "measure the noise", "range test", "find the batch", "confirm", "climb")
+_TOLD = ("adopt", "keep", "measure the noise", "range test", "find the batch", "confirm", "climb", "reach")
 """Beginnings of the items that are told while the guide goes on; the whole checklist comes at its end."""
 _MARKS = {"done": "x", "skipped": "-", "warning": "!"}
 
@@ -93,7 +93,8 @@ def tune(
 ) -> None:
     """Tune step by step: baseline, rate, batch, regularization, schedule; then verify the winner on fresh seeds.
 
-    The same command again goes on where it was stopped. Exit code 4: the winner is not told from the baseline.
+    The same command again goes on where it was stopped. Exit code 4: the winner is not told from the baseline, and
+    no goal is reached.
     """
     fixed = options.fixed_keys(settings, model)
     fixed.pop("model", None)
@@ -109,7 +110,8 @@ def tune(
         "direction": direction, "workers": workers, "device": device, "data_dir": data_dir,
     }  # fmt: skip
     if dry_run:
-        _show_preview(workflow.plan_tune(task, announce=note, **asked), as_json=as_json)
+        planned = workflow.plan_tune(task, start_from=start_from, announce=note, **asked)
+        _show_preview(planned, as_json=as_json)
         return
     with _telling(quiet=quiet) as teller:
         try:
@@ -130,7 +132,7 @@ def tune(
         print_json(tuning.to_json())
     else:
         _show(tuning)
-    sys.exit(0 if tuning.is_confirmed else NOT_CONFIRMED)
+    sys.exit(0 if tuning.has_succeeded else NOT_CONFIRMED)
 
 
 def _check_names(
@@ -170,10 +172,12 @@ class _Teller:
         from tuner.guide.budget import duration
 
         self.announce(
-            f"Plan: {preview.n_trials} trainings of {preview.epochs} epochs with {preview.n_workers} "
+            f"Plan: {preview.n_trials} trainings of {preview.epochs} epochs with up to {preview.n_workers} "
             f"worker{'s' if preview.n_workers > 1 else ''}, {duration(preview.seconds)} of training "
             f"in a budget of {preview.budget}"
         )
+        if preview.warning:
+            note(f"  ! {preview.warning}", quiet=self._quiet)
         for each in preview.rounds:
             about = f"skipped: {each.skipped}" if each.skipped else f"{each.n_trials} trainings"
             note(f"  {each.step:15} {each.purpose}: {about}", quiet=self._quiet)
@@ -213,7 +217,7 @@ def _show_preview(preview: "Preview", *, as_json: bool) -> None:
         print_json(preview)
         return
     say(
-        f"Would train {preview.n_trials} times for {preview.epochs} epochs, with {preview.n_workers} workers:"
+        f"Would train {preview.n_trials} times for {preview.epochs} epochs, with up to {preview.n_workers} workers:"
     )
     table(
         ("step", "what", "trainings", "about"),
@@ -224,6 +228,8 @@ def _show_preview(preview: "Preview", *, as_json: bool) -> None:
         right=("trainings",),
     )
     say(f"  {duration(preview.seconds)} of training in a budget of {preview.budget}; nothing was written")
+    if preview.warning:
+        say(f"  ! {preview.warning}")
 
 
 def _show(tuning: "Tuning") -> None:
@@ -236,6 +242,8 @@ def _show(tuning: "Tuning") -> None:
                 say(f"      {edit.sentence()}")
     _show_ladder(tuning)
     say(f"  {tuning.verdict}", head="\nVerdict")
+    if tuning.goal is not None:
+        say(f"  {tuning.goal.sentence}")
     best = tuning.verified
     tested = "" if best.test is None else f", {metric_value(best.test.mean, 'accuracy')} on the test split"
     say(

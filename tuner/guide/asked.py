@@ -11,8 +11,8 @@ from tuner.guide.levers import Levers
 from tuner.guide.preview import Preview
 from tuner.launchers.cores import available_cores
 from tuner.prepared_search import MAX_DEFAULT_WORKERS, ProgressCallback
+from tuner.searching.names import is_importable
 from tuner.searching.objective import Task
-from tuner.searching.planning import is_importable
 from tuner.training.devices import resolve_device
 
 SECONDS_TO_START_WORKERS = 6.0
@@ -52,7 +52,7 @@ class Asked:
 
     @property
     def n_workers(self) -> int:
-        """As `tuner.search` would start them."""
+        """As `tuner.search` would start them, at most: short rounds start none (`Pace.workers_for`)."""
         if self.workers is not None:
             return self.workers
         if not all(is_importable(part) for part in (self.task, self.model or "")):
@@ -66,7 +66,7 @@ class Asked:
         return Pace(
             seconds_per_trial=max(seconds_per_trial, 1e-3),
             n_workers=self.n_workers,
-            seconds_per_round=SECONDS_TO_START_WORKERS if self.n_workers > 1 else 0.0,
+            seconds_per_start=SECONDS_TO_START_WORKERS if self.n_workers > 1 else 0.0,
         )
 
     @property

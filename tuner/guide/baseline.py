@@ -10,9 +10,10 @@ import torch
 from search_spaces.errors import DataError
 from tuner.guide import questions
 from tuner.guide.asked import Asked
-from tuner.guide.budget import N_BASELINE, epochs_that_fit
+from tuner.guide.budget import N_BASELINE, all_fits, epochs_that_fit, shortage
 from tuner.guide.checklist import Notes
-from tuner.guide.plan import PlannedRound, max_changes, untouched_levers
+from tuner.guide.follow_ups import note_findings
+from tuner.guide.plan import PlannedRound, max_changes, untouched_levers, wishes_of
 from tuner.guide.preview import preview
 from tuner.guide.rounds import Candidate, noise_floor_of
 from tuner.guide.session import Session
@@ -59,7 +60,8 @@ def take(session: Session, notes: Notes) -> None:
             f"No step of the guide changes {', '.join(untouched)}: they stay as the baseline has them; "
             f"`tuner search` searches them.",
         )
-    notes.items.append(questions.still_improving(round_))
+    notes.items += questions.of_one_config(round_, "A single config was trained")
+    note_findings(session, notes, round_)
 
 
 def checked(asked: Asked, splits: Splits) -> tuple[DataCheck, ...]:
@@ -85,13 +87,33 @@ def settle_epochs(session: Session, notes: Notes) -> None:
         "baseline.epochs", lambda: timed_epochs(asked, session.splits, session.planned)
     )
     session.trial_seconds = decided["seconds_per_epoch"] * decided["epochs"]
-    why = (
-        "as asked for"
-        if asked.epochs is not None
-        else f"so that all rounds fit into {asked.budget.text} at {decided['seconds_per_epoch']:.2g} s an epoch"
+    epochs, why = decided["epochs"], _why_so_long(session)
+    notes.done(
+        "choose the epochs",
+        f"Every training has {epochs} epoch{'s' if epochs > 1 else ''}, {why}.",
+        **decided,
     )
-    notes.done("choose the epochs", f"Every training has {decided['epochs']} epochs, {why}.", **decided)
-    asked.on_plan(preview(session.planned, budget=asked.budget, pace=session.pace, epochs=decided["epochs"]))
+    if short := shortage(asked.budget, session.pace):
+        notes.warned("keep the budget", short)
+    asked.on_plan(preview(session.planned, budget=asked.budget, pace=session.pace, epochs=epochs))
+
+
+def _why_so_long(session: Session) -> str:
+    """Where the epochs come from, and whether all rounds fit with them, as a clause."""
+    asked, budget = session.asked, session.asked.budget
+    fits = all_fits(
+        budget, wishes_of(session.planned), n_rungs=max_changes(session.planned), pace=session.pace
+    )
+    at_speed = budget.text
+    if budget.seconds is not None:
+        at_speed += f" at {session.trial_seconds / session.epochs:.2g} s an epoch"
+    if asked.epochs is not None:
+        return "as asked for" if fits else f"as asked for; not all rounds fit into {at_speed}"
+    if budget.seconds is None:
+        return "which is the default where the budget counts trials"
+    if fits:
+        return f"so that all rounds fit into {at_speed}"
+    return f"the fewest there are; even so not all rounds fit into {at_speed}"
 
 
 def timed_epochs(asked: Asked, splits: Splits, planned: Sequence[PlannedRound]) -> dict[str, float]:
@@ -104,7 +126,7 @@ def timed_epochs(asked: Asked, splits: Splits, planned: Sequence[PlannedRound]) 
         return {"epochs": asked.epochs, "seconds_per_epoch": seconds}
     epochs = epochs_that_fit(
         asked.budget,
-        [each.wish for each in planned if not each.skipped],
+        wishes_of(planned),
         n_rungs=max_changes(planned),
         epoch=asked.pace(seconds),
     )

@@ -6,6 +6,7 @@ from typing import Any
 from search_spaces.errors import ConfigurationError
 from tuner.guide import questions
 from tuner.guide.checklist import Notes
+from tuner.guide.follow_ups import admissible, narrow, note_findings
 from tuner.guide.rounds import Candidate, Round, fastest_of_the_same
 from tuner.guide.session import Session
 from tuner.training.batch_size import find_batch_size
@@ -37,7 +38,7 @@ def take(session: Session, notes: Notes) -> None:
         notes.skipped("batch size", found["reason"])
         return
     notes.done("find the batch size", found["reason"], **found)
-    candidates = _candidates(session, found)
+    candidates = admissible(session, notes, _candidates(session, found))
     if not levers.may_change("learning_rate"):
         notes.skipped("scale the learning rate", f"It stays: {levers.why_not('learning_rate')}.")
     round_ = session.round(notes, "batch.sizes", candidates)
@@ -45,7 +46,16 @@ def take(session: Session, notes: Notes) -> None:
         return
     chosen = session.ledger.decide("batch.chosen", lambda: _choose(session, round_))["place"]
     session.adopt(notes, round_, chosen, why=_why(session, round_, chosen))
-    notes.items.append(questions.infeasible_share(round_))
+    narrow(session, notes, round_)
+    notes.items += [
+        questions.edge_item(
+            questions.edge_of(round_, ("batch_size",)),
+            why_not="the finder timed the sizes beyond it, and they were slower to the target",
+        ),
+        questions.near_the_best(round_, noise_floor=session.noise_floor),
+        questions.still_improving(round_),
+    ]
+    note_findings(session, notes, round_)
 
 
 def _find(session: Session) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from search_spaces.errors import ConfigurationError
@@ -97,17 +97,31 @@ class Pace:
 
     seconds_per_trial: float
     n_workers: int
-    seconds_per_round: float = 0.0
-    """What a round costs beside its trainings: starting workers, opening the study."""
+    seconds_per_start: float = 0.0
+    """What starting workers costs a round; one that ends as soon in the guide's own process starts none."""
+
+    def workers_for(self, n_trials: int) -> int:
+        """Processes for so many trainings: one, the guide's own, where others would start too late to help."""
+        return self.n_workers if self._beside(n_trials) < self._here(n_trials) else 1
 
     def n_trials(self, seconds: float) -> int:
         """How many trainings end in ``seconds``: workers go in waves."""
-        in_turn = math.floor(max(seconds - self.seconds_per_round, 0.0) / self.seconds_per_trial + 1e-9)
-        return in_turn * self.n_workers
+        in_turn = math.floor(max(seconds - self.seconds_per_start, 0.0) / self.seconds_per_trial + 1e-9)
+        return max(in_turn * self.n_workers, math.floor(max(seconds, 0.0) / self.seconds_per_trial + 1e-9))
 
     def seconds(self, n_trials: int) -> float:
-        """How long ``n_trials`` trainings take."""
-        return self.seconds_per_round + math.ceil(n_trials / self.n_workers) * self.seconds_per_trial
+        """How long ``n_trials`` trainings take with `workers_for` them."""
+        return min(self._beside(n_trials), self._here(n_trials))
+
+    def of_epochs(self, epochs: int) -> "Pace":
+        """Of trainings of so many epochs, where this is the pace of one epoch each."""
+        return replace(self, seconds_per_trial=epochs * self.seconds_per_trial)
+
+    def _beside(self, n_trials: int) -> float:
+        return self.seconds_per_start + math.ceil(n_trials / self.n_workers) * self.seconds_per_trial
+
+    def _here(self, n_trials: int) -> float:
+        return n_trials * self.seconds_per_trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,18 +200,37 @@ def reserved_seconds(seconds: float, pace: Pace) -> float:
 
 
 def epochs_that_fit(budget: Budget, wishes: Sequence[Wish], *, n_rungs: int, epoch: Pace) -> int:
-    """Epochs of each training such that all rounds get what they would like, within bounds.
+    """The most epochs of each training with which all rounds fit, within bounds.
 
-    ``epoch`` is the pace of trainings of one epoch; every round also costs its start.
+    ``epoch`` is the pace of trainings of one epoch.
     """
     if budget.seconds is None:
         return EPOCHS_WITHOUT_A_CLOCK
-    starts = epoch.seconds_per_round * len(wishes)
-    before = (1 - SHARE_OF_SEEDS) * SHARE_OF_TRAINING * budget.seconds - starts
-    at_the_end = SHARE_OF_SEEDS * budget.seconds - epoch.seconds_per_round
-    n_before, n_at_the_end = sum(wish.n for wish in wishes), MIN_SEEDS * (n_rungs + 1)
-    seconds = min(before / n_before, at_the_end / n_at_the_end) * epoch.n_workers
-    return min(max(math.floor(seconds / epoch.seconds_per_trial), MIN_EPOCHS), MAX_EPOCHS)
+    for epochs in range(MAX_EPOCHS, MIN_EPOCHS, -1):
+        if all_fits(budget, wishes, n_rungs=n_rungs, pace=epoch.of_epochs(epochs)):
+            return epochs
+    return MIN_EPOCHS
+
+
+def all_fits(budget: Budget, wishes: Sequence[Wish], *, n_rungs: int, pace: Pace) -> bool:
+    """Whether all rounds get what they would like, and the seeds step every rung on `MIN_SEEDS` seeds."""
+    at_the_end = MIN_SEEDS * (n_rungs + 1)
+    if budget.seconds is None:
+        return sum(wish.n for wish in wishes) + at_the_end <= _trials_of(budget)
+    before = (1 - SHARE_OF_SEEDS) * SHARE_OF_TRAINING * budget.seconds
+    fits_before = sum(pace.seconds(wish.n) for wish in wishes) <= before
+    return fits_before and pace.seconds(at_the_end) <= SHARE_OF_SEEDS * budget.seconds
+
+
+def shortage(budget: Budget, pace: Pace) -> str:
+    """Why the budget will be exceeded, as a sentence; empty where it can be kept."""
+    least = pace.seconds(N_BASELINE) + pace.seconds(2 * MIN_SEEDS)
+    if budget.seconds is None or least <= budget.seconds:
+        return ""
+    return (
+        f"The budget of {budget.text} will be exceeded: {N_BASELINE} baselines and 2 configs on {MIN_SEEDS} seeds "
+        f"are trained in any case, and take about {duration(least)}."
+    )
 
 
 def duration(seconds: float) -> str:

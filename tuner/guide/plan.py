@@ -20,11 +20,16 @@ TOUCHED = frozenset(
     }
 )  # fmt: skip
 """Config keys that some step may change."""
-SENSIBLE_BASELINE: Mapping[str, Any] = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 64}
-"""What a practitioner tries first (Adam's own default rate, Kingma & Ba 2015, arXiv:1412.6980)."""
+SENSIBLE_BATCH_SIZE = 64
+SENSIBLE_OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
+    # Adam's own default rate (Kingma & Ba 2015, arXiv:1412.6980); torch's for AdamW is the same.
+    "adam": {"learning_rate": 1e-3},
+    "adamw": {"learning_rate": 1e-3},
+    "sgd": {"learning_rate": 0.1, "momentum": 0.9},  # He et al. 2016, arXiv:1512.03385, section 3.4
+    "rmsprop": {"learning_rate": 1e-3},
+}
+"""What a practitioner tries first: the first of them that the space holds, with what belongs to it."""
 SENSIBLE_MLP: Mapping[str, Any] = {"depth": 2, "width": 128}
-SENSIBLE_SGD_RATE = 0.1
-"""Where a space or --set wants SGD instead; without momentum, as Goodfellow et al. 2016, section 11.4, start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +96,13 @@ def planned_rounds(levers: Levers, *, is_image: bool, is_regression: bool) -> tu
         ),
         PlannedRound(
             step="schedule",
+            name="schedule.warmup",
+            wish=Wish(n=4, least=2),
+            purpose="how long the best schedule warms up",
+            skipped=levers.why_not("warmup_fraction"),
+        ),
+        PlannedRound(
+            step="schedule",
             name="schedule.optimizers",
             wish=Wish(n=5, least=2),
             purpose="SGD with momentum against AdamW, each at rates of its own",
@@ -103,6 +115,16 @@ def wishes_from(rounds: Sequence[PlannedRound], name: str) -> tuple[Wish, tuple[
     """A round's wish, and those of the rounds behind it that are not skipped."""
     place = next(place for place, each in enumerate(rounds) if each.name == name)
     return rounds[place].wish, tuple(each.wish for each in rounds[place + 1 :] if not each.skipped)
+
+
+def step_of(name: str) -> str:
+    """The step of a round, or of whatever else the ledger keeps, by its name."""
+    return name.partition(".")[0]
+
+
+def wishes_of(rounds: Sequence[PlannedRound]) -> list[Wish]:
+    """Of all rounds that are not skipped."""
+    return [each.wish for each in rounds if not each.skipped]
 
 
 def max_changes(rounds: Sequence[PlannedRound]) -> int:
@@ -118,16 +140,21 @@ def baseline_config(levers: Levers, present: Mapping[str, Any] | None) -> dict[s
     """
     fixed = {**({} if levers.space is None else levers.space.fixed), **levers.fixed}
     named = dict(present or {}) | fixed
-    start: dict[str, Any] = dict(named if present is not None else {**SENSIBLE_BASELINE, **named})
-    if present is None and "learning_rate" not in named and start["optimizer"] == "sgd":
-        start["learning_rate"] = SENSIBLE_SGD_RATE
-    if present is None and start.get("model", "mlp") == "mlp":
-        start = {**SENSIBLE_MLP, **start}
+    start = named if present is not None else _sensible(levers, named)
     for lever in levers.space or ():
         if lever.key not in fixed:
             start[lever.key] = levers.nearest(lever.key, _value_of(start, lever.key))
     whole = TrainingConfig.from_mapping(start).to_mapping()
     return {key: whole[key] for key in start}
+
+
+def _sensible(levers: Levers, named: Mapping[str, Any]) -> dict[str, Any]:
+    """The sensible config around what is fixed: the optimizer first, since a rate is sensible for an optimizer."""
+    allowed = (name for name in SENSIBLE_OPTIMIZERS if levers.nearest("optimizer", name) == name)
+    optimizer = named["optimizer"] if "optimizer" in named else next(allowed, TrainingConfig().optimizer)
+    shape = SENSIBLE_MLP if named.get("model", "mlp") == "mlp" else {}
+    own = SENSIBLE_OPTIMIZERS.get(optimizer, {})
+    return {**shape, "optimizer": optimizer, **own, "batch_size": SENSIBLE_BATCH_SIZE, **named}
 
 
 def untouched_levers(space: Space | None) -> list[str]:

@@ -16,8 +16,12 @@ from studies.diagnosis import thresholds
 from studies.diagnosis.symptoms.edge_of_range import NATURAL_HIGH, NATURAL_LOW
 from studies.records import TrialRecord
 from tuner.guide.checklist import Item, ItemState
-from tuner.guide.rounds import Round
+from tuner.guide.rounds import Round, Tried
 
+EDGE = "Is the best at the edge of a range?"
+NEAR = "Are there enough points near the best?"
+LEAST_VALUES = 3
+"""Of a lever, below which each is an edge."""
 N_BEYOND = 2
 """Values that a widened round tries beyond the edge."""
 NEAR_FLOORS = 2.0
@@ -52,41 +56,94 @@ class Edge:
         return Edit(kind=EditKind.WIDEN, lever=self.key, low=low, high=high)
 
 
-def edge_of(round_: Round, keys: Sequence[str]) -> Edge | None:
+@dataclass(frozen=True, kw_only=True)
+class NoEdge:
+    """The best config lies at no edge that one could go beyond, or nobody can tell."""
+
+    is_known: bool
+    why: str
+    """A clause."""
+
+
+def edge_of(round_: Round, keys: Sequence[str]) -> Edge | NoEdge:
     """The first of the levers whose best tried value is its smallest or largest, with room beyond it."""
     best = round_.tried[round_.best]
     if best.value is None:
-        return None
+        return NoEdge(is_known=False, why="every config diverged")
+    inside, unknown = [], []
     for key in keys:
         values, value = _tried_values(round_, key), best.config[key]
-        at_high = value == values[-1]
-        if len(values) < 3 or not (at_high or value == values[0]):
+        if len(values) < LEAST_VALUES:
+            if len(values) > 1:
+                unknown.append(f"{len(values)} values of {key}")
             continue
-        if beyond := _beyond(key, values, at_high=at_high):
+        at_high = value == values[-1]
+        if not (at_high or value == values[0]):
+            inside.append(f"{key} = {value:.4g} lies inside of what was tried")
+        elif beyond := _beyond(key, values, at_high=at_high):
             return Edge(key=key, at_high=at_high, best=float(value), beyond=beyond)
-    return None
+        else:
+            inside.append(f"{key} = {value:.4g} is at its natural bound")
+    if unknown:
+        why = f"only {' and '.join(unknown)} were tried, and {LEAST_VALUES} have an inside"
+        return NoEdge(is_known=False, why="; ".join([why, *inside]))
+    if not inside:
+        return NoEdge(is_known=False, why=f"{' and '.join(keys)} had one value only")
+    return NoEdge(is_known=True, why=" and ".join(inside))
 
 
-def edge_item(edge: Edge | None, *, is_widened: bool, why_not: str = "") -> Item:
+def edge_item(edge: Edge | NoEdge, *, is_widened: bool = False, why_not: str = "") -> Item:
     """The answer to: does the best lie at the edge of what was tried?"""
-    name = "Is the best at the edge of a range?"
-    if edge is None:
-        return Item(name=name, state=ItemState.DONE, why="No: the best lies inside of what was tried.")
+    if isinstance(edge, NoEdge):
+        if not edge.is_known:
+            return no_edge_item(f"It cannot be told: {edge.why}")
+        return Item(name=EDGE, state=ItemState.DONE, why=f"No: {edge.why}.")
     side = "largest" if edge.at_high else "smallest"
     seen = f"Yes: {edge.key} = {edge.best:.4g} is the {side} that was tried"
     if is_widened:
         beyond = " and ".join(f"{value:.4g}" for value in edge.beyond)
         return Item(
-            name=name, state=ItemState.DONE, why=f"{seen}, so {beyond} come next.", edits=(edge.edit,)
+            name=EDGE, state=ItemState.DONE, why=f"{seen}, so {beyond} come next.", edits=(edge.edit,)
         )
     return Item(
-        name=name, state=ItemState.SKIPPED, why=f"{seen}; not widened: {why_not}.", edits=(edge.edit,)
+        name=EDGE, state=ItemState.SKIPPED, why=f"{seen}; not widened: {why_not}.", edits=(edge.edit,)
+    )
+
+
+def no_edge_item(why: str) -> Item:
+    """The question was not asked, or has no answer."""
+    return Item(name=EDGE, state=ItemState.SKIPPED, why=f"{why}.")
+
+
+def between(tried: Sequence[Tried], key: str, best: Any) -> tuple[float, ...]:
+    """The points halfway from the best value to its neighbors among those that were tried."""
+    values = _values_of(tried, key)
+    if not values:
+        return ()
+    place = values.index(best)
+    neighbors = [values[other] for other in (place - 1, place + 1) if 0 <= other < len(values)]
+    found = []
+    for other in neighbors:
+        is_linear = key in _LINEAR or min(best, other) <= 0
+        value = (best + other) / 2 if is_linear else math.sqrt(best * other)
+        value = round(value) if key in _WHOLE else float(f"{value:.3g}")
+        if value not in values and value not in found:
+            found.append(value)
+    return tuple(found)
+
+
+def of_one_config(round_: Round, why: str) -> tuple[Item, ...]:
+    """The four questions of a round without rivals: only the curve has an answer."""
+    return (
+        no_edge_item(why),
+        Item(name=NEAR, state=ItemState.SKIPPED, why=f"{why}."),
+        still_improving(round_),
+        infeasible_share(round_),
     )
 
 
 def near_the_best(round_: Round, *, noise_floor: float) -> Item:
     """The answer to: are there enough points near the best, or did one of them win by luck?"""
-    name = "Are there enough points near the best?"
     scores = round_.scores
     least = max(scores) - NEAR_FLOORS * noise_floor / math.sqrt(round_.n_seeds)
     n_near = sum(score >= least for score in scores) if math.isfinite(least) else 0
@@ -94,16 +151,16 @@ def near_the_best(round_: Round, *, noise_floor: float) -> Item:
     numbers = {"n_near": n_near, "n_wanted": wanted, "within": max(scores) - least if n_near else None}
     if n_near >= wanted:
         return Item(
-            name=name,
+            name=NEAR,
             state=ItemState.DONE,
             why=f"Yes: {n_near} of {len(scores)} configs are within {NEAR_FLOORS:g} noise floors of it.",
             numbers=numbers,
         )
     return Item(
-        name=name,
+        name=NEAR,
         state=ItemState.WARNING,
-        why=f"Only {n_near} of {len(scores)} configs are within {NEAR_FLOORS:g} noise floors of it: a finer search "
-        f"around it may find more.",
+        why=f"Only {n_near} of {len(scores)} configs are within {NEAR_FLOORS:g} noise floors of it: it may be luck, "
+        f"or a narrow ridge.",
         numbers=numbers,
     )
 
@@ -126,8 +183,8 @@ def still_improving(round_: Round) -> Item:
     return Item(
         name=name,
         state=ItemState.WARNING,
-        why=f"Yes: its validation loss fell by {gain:.1%} in the last {last}; epochs={longer} may gain more, at the "
-        f"price of the budget.",
+        why=f"Yes: its validation loss fell by {gain:.1%} in the last {last}. That is a proposal that the guide "
+        f"does not take: epochs={longer} may gain more, and changes what every config is compared with.",
         edits=(Edit(kind=EditKind.FIX, lever="epochs", value=longer),),
         numbers=numbers,
     )
@@ -155,8 +212,12 @@ def infeasible_share(round_: Round) -> Item:
 
 
 def _tried_values(round_: Round, key: str) -> list[float]:
-    """The distinct values that a round tried of a lever, rising; none for what is no number in all configs."""
-    values = {each.config[key] for each in round_.tried}
+    return _values_of(round_.tried, key)
+
+
+def _values_of(tried: Sequence[Tried], key: str) -> list[float]:
+    """The distinct values that were tried of a lever, rising; none for what is no number in all configs."""
+    values = {each.config[key] for each in tried}
     return sorted(values) if all(map(is_number, values)) else []
 
 

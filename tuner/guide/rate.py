@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuner.guide.checklist import Notes
+from tuner.guide.follow_ups import search_round
 from tuner.guide.rounds import Candidate
 from tuner.guide.session import Session, label
 from tuner.training.config import TrainingConfig
-from tuner.training.learning_rate_range import HOLD_STEPS, N_STEPS, N_SWEEPS, learning_rate_range
+from tuner.training.learning_rate_range import learning_rate_range
+from tuner.training.rate.plan import HOLD_STEPS, N_STEPS, N_SWEEPS
 from tuner.training.rate.progress import EXPECTED_HELD_RATES
 
 STEP, ROUND = "rate", "rate.around"
@@ -38,14 +40,20 @@ def take(session: Session, notes: Notes) -> None:
     candidates = [
         Candidate(label=label("learning_rate", rate), changes={"learning_rate": rate}) for rate in rates
     ]
-    session.search_round(notes, ROUND, candidates, ranges=("learning_rate",))
+    search_round(session, notes, ROUND, candidates, ranges=("learning_rate",))
 
 
 def range_test(
-    session: Session, notes: Notes, name: str, config: TrainingConfig, *, of_round: str
+    session: Session,
+    notes: Notes,
+    name: str,
+    config: TrainingConfig,
+    *,
+    of_round: str,
+    share: float = SHARE_OF_ROUND,
 ) -> dict[str, Any]:
-    """What a range test says of ``config``, decided once under ``name``; its time is part of the round's."""
-    found = session.ledger.decide(name, lambda: _run_range_test(session, config, of_round))
+    """What a range test says of ``config``, decided once under ``name``; it has a share of the round's time."""
+    found = session.ledger.decide(name, lambda: _run_range_test(session, config, of_round, share))
     what = f"range test of {config.optimizer}"
     if found["suggested"] is None:
         notes.warned(what, f"It suggests nothing: {found['reason']}", **found)
@@ -58,8 +66,10 @@ def range_test(
     return found
 
 
-def _run_range_test(session: Session, config: TrainingConfig, of_round: str) -> Mapping[str, Any]:
-    n_sweeps = _n_sweeps(session, of_round)
+def _run_range_test(
+    session: Session, config: TrainingConfig, of_round: str, share: float
+) -> Mapping[str, Any]:
+    n_sweeps = _n_sweeps(session, of_round, share)
     if not n_sweeps:
         return {"suggested": None, "reason": "the budget has no room for it."}
     session.asked.announce(f"range test of {config.optimizer}, {n_sweeps} sweeps")
@@ -74,8 +84,8 @@ def _run_range_test(session: Session, config: TrainingConfig, of_round: str) -> 
     }
 
 
-def _n_sweeps(session: Session, of_round: str) -> int:
-    """As many sweeps as half of the round's time has room for, at the speed of the baseline's epoch."""
+def _n_sweeps(session: Session, of_round: str, share: float) -> int:
+    """As many sweeps as a share of the round's time has room for, at the speed of the baseline's epoch."""
     if not session.has_room(of_round):
         return 0
     batch = session.config(session.asked.baseline).batch_size
@@ -83,7 +93,7 @@ def _n_sweeps(session: Session, of_round: str) -> int:
     n_steps = 1 if batch == "full" else max(n_train // batch, 1)
     per_step = session.ledger.read("baseline.epochs")["seconds_per_epoch"] / n_steps
     seconds = (N_STEPS + EXPECTED_HELD_RATES * HOLD_STEPS) * per_step
-    room = SHARE_OF_ROUND * session.seconds_for(of_round) / seconds
+    room = share * session.seconds_for(of_round) / seconds
     return N_SWEEPS if room >= N_SWEEPS else int(room)
 
 

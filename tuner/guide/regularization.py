@@ -5,6 +5,7 @@ from itertools import product
 from typing import Any
 
 from tuner.guide.checklist import Notes
+from tuner.guide.follow_ups import search_round
 from tuner.guide.plan import IMAGE_DIMENSIONS
 from tuner.guide.rounds import Candidate
 from tuner.guide.session import Session, label
@@ -13,7 +14,8 @@ STEP = "regularization"
 DECOUPLED_DECAYS = (0.0, 0.01, 0.1)
 """Of AdamW, whose decay is apart from the gradient (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
 L2_DECAYS = (0.0, 1e-4, 1e-3)
-"""Of SGD and RMSprop, around the 5e-4 of Krizhevsky et al. 2012."""
+"""Of SGD and RMSprop, and of Adam where its decay stays a part of the gradient; around the 5e-4 of Krizhevsky et al.
+2012."""
 DROPOUTS = (0.0, 0.2, 0.1, 0.3)
 SMOOTHINGS = (0.0, 0.1, 0.05)
 """0.1 is Szegedy et al. 2016's."""
@@ -31,17 +33,20 @@ def take(session: Session, notes: Notes) -> None:
         if planned.skipped:
             notes.skipped(planned.purpose, f"Both stay: {planned.skipped}.")
         else:
-            session.search_round(notes, name, grid(session, notes), ranges=keys)
+            search_round(session, notes, name, grid(session, notes), ranges=keys)
 
 
 def weights_grid(session: Session, notes: Notes) -> list[Candidate]:
     """Weight decay x dropout."""
-    is_adam = session.current.optimizer in {"adam", "adamw"}
-    decays = DECOUPLED_DECAYS if is_adam else L2_DECAYS
+    current = session.current
     # Adam with decoupled decay is AdamW; with L2 the decay would be divided by the gradient's size.
-    may_decouple = session.current.optimizer == "adam" and session.asked.levers.allows(
+    may_decouple = current.optimizer == "adam" and session.asked.levers.allows(
         {"weight_decay_kind": "decoupled"}
     )
+    is_decoupled = current.optimizer == "adamw" or (
+        current.optimizer == "adam" and current.weight_decay_kind == "decoupled"
+    )
+    decays = DECOUPLED_DECAYS if is_decoupled or may_decouple else L2_DECAYS
     also = {"weight_decay_kind": "decoupled"} if may_decouple else {}
     return _grid(session, notes, {"weight_decay": decays, "dropout": DROPOUTS}, also=also)
 

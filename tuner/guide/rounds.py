@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studies.records import StudyRecord, TrialRecord
+from tuner.training.config import TrainingConfig
 
-ADOPTION_FLOORS = 2.0
-"""Noise floors by which a rival must beat the incumbent on one seed. The difference of two trainings has a deviation
-of 1.4 noise floors, and the best of several rivals is picked: at 2, one round in four without any true difference
-still changes something (24% with five rivals, by simulation). That costs nothing on average, and the last step
-confirms; at 3, changes worth a point in ten would be passed over. Own design."""
+LEAST_ADOPTION_FLOORS = 2.0
+"""Noise floors by which a rival must beat the incumbent on one seed, at least. Own design."""
+SINGLE_RIVAL_FLOORS, FLOORS_PER_DOUBLING = 1.3, 0.6
+"""What the best of several rivals must beat it by: the best of many is lucky, and the noise floor comes from three
+seeds only. Fitted to simulations such that a round without any true difference changes something in at most one case
+out of four, with a noise floor that is estimated as the guide estimates it (2 floors would be 35% with five rivals,
+43% with nine). A false change costs nothing on average, and the last step confirms."""
 SAME_FLOORS = 1.0
 """Noise floors by which a faster rival may be worse on one seed and still count as the same."""
 FASTER = 1.25
@@ -28,6 +31,22 @@ class Candidate:
 
     label: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
+    """Neighbors of one group are trained together or not at all; empty is a group of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimit:
+    """Above this rate half of a round diverged; it says nothing of other optimizers, nor of larger batches."""
+
+    optimizer: str
+    batch_size: int | str
+    rate: float
+
+    def excludes(self, config: TrainingConfig) -> bool:
+        """Whether the config's rate is above, with the optimizer and at most the batch size that it was seen at."""
+        is_alike = config.optimizer == self.optimizer and _size(config.batch_size) <= _size(self.batch_size)
+        return is_alike and config.learning_rate > self.rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +97,25 @@ class Round:
         return self.scores.index(max(self.scores))
 
 
+def adoption_floors(n_rivals: int) -> float:
+    """Noise floors by which the best of so many rivals must beat the incumbent on one seed."""
+    return max(LEAST_ADOPTION_FLOORS, SINGLE_RIVAL_FLOORS + FLOORS_PER_DOUBLING * math.log2(max(n_rivals, 1)))
+
+
+def whole_groups(candidates: Sequence[Candidate], n: int) -> list[Candidate]:
+    """The first ``n`` candidates, without the start of a group whose rest is left out."""
+    kept = list(candidates[:n])
+    cut = candidates[n].group if n < len(candidates) else ""
+    while cut and kept and kept[-1].group == cut:
+        kept.pop()
+    return kept
+
+
 def best_beyond_noise(scores: Sequence[float], *, noise_floor: float, n_seeds: int) -> int:
     """The best score's place if it beats the first, the incumbent's, by more than noise; else 0."""
     best = max(range(len(scores)), key=lambda place: (scores[place], -place))
-    margin = ADOPTION_FLOORS * noise_floor / math.sqrt(n_seeds)
+    n_rivals = sum(math.isfinite(score) for score in scores[1:])
+    margin = adoption_floors(n_rivals) * noise_floor / math.sqrt(n_seeds)
     return best if scores[best] > scores[0] + margin else 0
 
 
@@ -103,3 +137,7 @@ def noise_floor_of(values: Sequence[float | None], *, least: float) -> float:
     """The deviation between replicates, and no less than ``least``: three seeds may agree by luck."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
     return max(statistics.stdev(finite) if len(finite) > 1 else 0.0, least)
+
+
+def _size(batch_size: int | str) -> float:
+    return math.inf if isinstance(batch_size, str) else float(batch_size)

@@ -6,6 +6,7 @@ from typing import Any
 
 from studies.comparison import Interval, Verdict, interval
 from tuner.confirmation import Confirmed, Replicates, confirm_configs, fresh_seeds, replicate
+from tuner.guide.asked import Asked
 from tuner.guide.budget import MIN_SEEDS, final_trials, n_final_trials
 from tuner.guide.checklist import Notes
 from tuner.guide.session import Session, raise_unless_complete
@@ -13,6 +14,8 @@ from tuner.ladder import Ladder, changes_between, ladder
 
 STEP = "seeds"
 BASELINE, BEST = "baseline", "best"
+RUNGS = "-rungs"
+"""Behind the name of the step's study: the rungs have one of their own, which never sees the test split."""
 NOTHING_TRIED = "Nothing was tried beside the baseline, so there is nothing to confirm."
 NOTHING_FOUND = "Nothing was better than the baseline beyond the noise, so there is nothing to confirm."
 
@@ -21,7 +24,8 @@ NOTHING_FOUND = "Nothing was better than the baseline beyond the noise, so there
 class Verified:
     """What fresh seeds say of the guide's best config."""
 
-    study: str
+    studies: tuple[str, ...]
+    """Of the baseline and the best, then of the rungs between them where there are any."""
     value: Interval
     """The best config's, over the fresh seeds."""
     test: Interval | None
@@ -33,6 +37,11 @@ class Verified:
     ladder: Ladder | None
     """None where there is nothing to climb, or no budget for it."""
     verdict: str
+
+    @property
+    def study(self) -> str:
+        """Of the baseline and the best."""
+        return self.studies[0]
 
     @property
     def is_confirmed(self) -> bool:
@@ -52,6 +61,29 @@ class Verified:
         return [{"change": "all changes together", "gain": sign * gain.mean, "low": low, "high": high}]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What was aimed at, judged on the fresh seeds: that a round reached it on seeds of its own may be luck."""
+
+    value: float
+    is_reached: bool
+    sentence: str
+
+
+def judged_goal(asked: Asked, verified: Verified) -> Goal | None:
+    """Whether the best config's mean over the fresh seeds reaches the goal; None without a goal."""
+    goal, reached = asked.goal, verified.value
+    if goal is None:
+        return None
+    is_reached = asked.sign * reached.mean >= asked.sign * goal
+    return Goal(
+        value=goal,
+        is_reached=is_reached,
+        sentence=f"The goal, {asked.shown(goal)}, is {'' if is_reached else 'not '}reached on fresh seeds: the best "
+        f"config has {reached.text} over {reached.n} of them.",
+    )
+
+
 def take(session: Session, notes: Notes) -> Verified:
     """Replicate the baseline, the best and, where the budget allows, every rung between them on fresh seeds."""
     configs = _rungs(session)
@@ -59,11 +91,11 @@ def take(session: Session, notes: Notes) -> Verified:
     decided = session.ledger.decide("seeds.round", lambda: _decide(session, n_changes))
     if not decided["has_ladder"]:
         configs = {label: config for label, config in configs.items() if label in {BASELINE, BEST}}
-    replicates = _replicate(session, configs, decided)
+    ends = _train_ends(session, configs, decided)
     if n_changes == 0:
         found = NOTHING_FOUND if session.n_rivals else NOTHING_TRIED
-        return _of_baseline(notes, replicates, found)
-    common = _common(session, decided) | {"known": replicates}
+        return _of_baseline(notes, ends, found)
+    common = _common(session, decided) | {"study": decided["study"], "known": ends}
     confirmed = confirm_configs(
         {BASELINE: session.asked.baseline, BEST: session.incumbent},
         session.asked.task,
@@ -71,8 +103,11 @@ def take(session: Session, notes: Notes) -> Verified:
         **common,
     )
     notes.done(f"confirm on {decided['n_seeds']} fresh seeds", confirmed.sentence)
-    climbed = None
+    climbed, studies = None, [decided["study"]]
     if decided["has_ladder"]:
+        rungs = _train_rungs(session, configs, decided, ends)
+        studies += [] if rungs.listed is None else [rungs.study]
+        common["known"] = rungs
         climbed = ladder(
             session.asked.baseline, session.incumbent, session.asked.task, order=_order(session), **common
         )
@@ -83,7 +118,7 @@ def take(session: Session, notes: Notes) -> Verified:
             f"The budget has no room for {n_changes + 1} configs on {MIN_SEEDS} seeds each.",
         )
     return Verified(
-        study=decided["study"],
+        studies=tuple(studies),
         value=confirmed.validation[BEST],
         test=confirmed.test.get(BEST),
         baseline=confirmed.validation[BASELINE],
@@ -109,7 +144,7 @@ def _decide(session: Session, n_changes: int) -> Mapping[str, Any]:
     return {
         "study": session.free_name(STEP),
         "n_seeds": final.n_seeds,
-        "seeds": list(fresh_seeds(final.n_seeds, seed=session.asked.seed)),
+        "seeds": list(fresh_seeds(final.n_seeds, seed=session.first_seed(STEP))),
         "has_ladder": final.has_ladder,
         "n_trials": n_configs * final.n_seeds,
     }
@@ -133,27 +168,60 @@ def _order(session: Session) -> list[str]:
     return list(dict.fromkeys(key for change in session.changes for key in change.keys))
 
 
-def _replicate(
+def _train_ends(
     session: Session, configs: Mapping[str, Mapping[str, Any]], decided: Mapping[str, Any]
 ) -> Replicates:
-    """Train what is left of the configs on the fresh seeds."""
-    is_read_back = "seeds.ended" in session.ledger
-    n_workers = 1 if is_read_back else session.workers_for(decided["n_trials"])
-    if not is_read_back:
-        session.asked.announce(f"seeds: {len(configs)} configs on {decided['n_seeds']} fresh seeds each")
-    replicates = replicate(configs, session.asked.task, workers=n_workers, **_common(session, decided))
-    if replicates.listed is not None:
-        raise_unless_complete(replicates.listed)
-    trials = [trial for row in replicates.trials.values() for trial in row if trial is not None]
+    """Train what is left of the baseline and the best, and read the test split off: of no other config, and once."""
+    ends = {label: config for label, config in configs.items() if label in {BASELINE, BEST}}
+    return _replicate(session, ends, decided, study=decided["study"], key="seeds", evaluates_test=True)
+
+
+def _train_rungs(
+    session: Session,
+    configs: Mapping[str, Mapping[str, Any]],
+    decided: Mapping[str, Any],
+    ends: Replicates,
+) -> Replicates:
+    """Train what is left of the rungs between the two; the whole ladder."""
+    study = decided["study"] + RUNGS
+    return _replicate(session, configs, decided, study=study, key="seeds.rungs", known=ends)
+
+
+def _replicate(
+    session: Session,
+    configs: Mapping[str, Mapping[str, Any]],
+    decided: Mapping[str, Any],
+    *,
+    study: str,
+    key: str,
+    **more: Any,
+) -> Replicates:
+    """Train what is left of the configs on the fresh seeds; what that took is recorded when all have ended.
+
+    Raises:
+        InterruptedGuideError: after a signal.
+        RuntimeError: when trainings failed: on part of the seeds nothing is judged.
+    """
+    is_read_back = f"{key}.ended" in session.ledger
+    n_known = len(more["known"].configs) if "known" in more else 0
+    n_configs, n_seeds = len(configs) - n_known, decided["n_seeds"]
+    n_workers = 1 if is_read_back else session.workers_for(n_configs * n_seeds)
+    if not is_read_back and n_configs:
+        session.asked.announce(f"seeds: {n_configs} configs on {n_seeds} fresh seeds each")
+    common = _common(session, decided) | more
+    replicates = replicate(configs, session.asked.task, study=study, workers=n_workers, **common)
+    if replicates.listed is None:
+        return replicates
+    raise_unless_complete(replicates.listed)
+    trials = [trial for trial in replicates.listed.trials if trial is not None]
     busy = sum(trial.seconds for trial in trials) / n_workers
-    session.ledger.decide("seeds.ended", lambda: {"study": decided["study"], "seconds": busy})
+    session.ledger.decide(f"{key}.ended", lambda: {"study": study, "seconds": busy})
     return replicates
 
 
 def _common(session: Session, decided: Mapping[str, Any]) -> dict[str, Any]:
     asked = session.asked
     return {
-        "study": decided["study"],
         "storage": session.storage,
         "seeds": decided["seeds"],
         "seed": asked.seed,
@@ -173,7 +241,7 @@ def _of_baseline(notes: Notes, replicates: Replicates, found: str) -> Verified:
     test = tested if tested.n else None
     notes.skipped("confirm the best against the baseline", found)
     return Verified(
-        study=replicates.study,
+        studies=(replicates.study,),
         value=value,
         test=test,
         baseline=value,

@@ -1,6 +1,5 @@
 """One run of the guide: where it stands, what it may still spend, and how it trains and judges a round."""
 
-import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,23 +10,23 @@ import optuna
 from studies.recorded import RecordedStudy
 from studies.records import TrialRecord
 from tuner.guide import plan as planning
-from tuner.guide import questions
 from tuner.guide.asked import Asked
 from tuner.guide.budget import Pace, Spent, Wish, allot, duration, seconds_for
 from tuner.guide.checklist import Notes
 from tuner.guide.ledger import Ledger
-from tuner.guide.rounds import INCUMBENT, Candidate, Round, Tried, best_beyond_noise
+from tuner.guide.rounds import INCUMBENT, Candidate, RateLimit, Round, Tried, best_beyond_noise, whole_groups
 from tuner.listed import Listed, search_listed
 from tuner.searching.ask_tell import Ending
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.splits import Splits
 
-WORTH_WORKERS = 20.0
-"""Seconds of training below which a round runs in this process: starting others would take longer than it saves."""
 SEEDS_APART = 10
 """Each round has seeds of its own: an incumbent that was lucky once is not lucky for ever."""
-WIDER = ".wider"
-"""Behind the name of a round that goes on beyond the edge of its ranges."""
+GENERATIONS_APART = 10_000
+"""And seeds of its own each time that it is taken anew: above those of all rounds and of the seeds step."""
+WIDER, FINER = ".wider", ".finer"
+"""Behind the name of a round that goes on: beyond the edge of its ranges, and between what it tried."""
+FOLLOW_UPS = (WIDER, FINER)
 
 
 class InterruptedGuideError(KeyboardInterrupt):
@@ -56,13 +55,14 @@ class Session:
         splits: Splits,
         planned: Sequence[planning.PlannedRound],
         recorded: RecordedStudy,
+        ledger: Ledger | None = None,
     ) -> None:
         self.asked = asked
         self.splits = splits
         """All rounds share them."""
         self.planned = tuple(planned)
         self.storage = recorded.url
-        self.ledger = Ledger(recorded)
+        self.ledger = Ledger(recorded) if ledger is None else ledger
         self.incumbent: dict[str, Any] = dict(asked.baseline)
         self.changes: list[Change] = []
         self.n_rivals = 0
@@ -72,6 +72,8 @@ class Session:
         """The incumbent's value in the last round that it was part of."""
         self.trial_seconds = 0.0
         """Of one training of the incumbent; 0 before anything was timed."""
+        self.rate_limits: list[RateLimit] = []
+        """What rounds in which half diverged leave to those after them."""
         self._studies = recorded.storage
 
     @property
@@ -96,7 +98,7 @@ class Session:
 
     @property
     def spent(self) -> Spent:
-        return Spent(seconds=self.ledger.seconds, trials=self.ledger.n_trials)
+        return self.ledger.spent
 
     @property
     def pace(self) -> Pace:
@@ -120,32 +122,10 @@ class Session:
         return allotted.n_configs > 0
 
     def workers_for(self, n_trials: int) -> int:
-        """Processes for so many trainings: one, this one, where others would start too late to help."""
-        if self.asked.workers is not None:
-            return self.asked.workers
-        return self.asked.n_workers if n_trials * self.trial_seconds > WORTH_WORKERS else 1
+        """Processes for so many trainings, by the rule that the budget was split by."""
+        return self.pace.workers_for(n_trials)
 
     # -- rounds --
-
-    def search_round(
-        self, notes: Notes, name: str, candidates: Sequence[Candidate], *, ranges: Sequence[str] = ()
-    ) -> Round | None:
-        """Train rivals beside the incumbent, adopt the best beyond noise, and ask the questions.
-
-        Where the best lies at the edge of what was tried of one of the levers ``ranges``, the round goes on beyond it,
-        once. None where the round was not worth its start.
-        """
-        round_ = self.round(notes, name, candidates)
-        if round_ is None:
-            return None
-        self.adopt(notes, round_, self.best_of(round_))
-        last = self._go_on_beyond(notes, name, round_, ranges) or round_ if ranges else round_
-        notes.items += [
-            questions.near_the_best(last, noise_floor=self.noise_floor),
-            questions.still_improving(last),
-            questions.infeasible_share(last),
-        ]
-        return round_
 
     def round(self, notes: Notes, name: str, candidates: Sequence[Candidate]) -> Round | None:
         """Train the incumbent and as many candidates as the budget allows, in their order; None below the least."""
@@ -166,7 +146,7 @@ class Session:
         is_read_back = ended in self.ledger
         n_workers = 1 if is_read_back else self.workers_for(len(configs))
         if not is_read_back:
-            self.asked.announce(self._round_line(notes.step, decided, n_workers))
+            self.asked.announce(self._round_line(notes.step, decided))
         started = time.monotonic()
         listed = self._train(configs, decided["study"], n_workers=n_workers, is_quiet=is_read_back)
         trials = [trial for trial in listed.trials if trial is not None]
@@ -213,8 +193,14 @@ class Session:
     def seeds_of(self, name: str, n_seeds: int) -> list[int]:
         """The seeds of a round, which no other round has."""
         names = [each.name for each in self.planned]
-        place = 2 * names.index(name.removesuffix(WIDER)) + name.endswith(WIDER)
-        return [self.asked.seed + SEEDS_APART * place + number for number in range(n_seeds)]
+        round_name, part = _parts(name)
+        place = (1 + len(FOLLOW_UPS)) * names.index(round_name) + part
+        first = self.first_seed(planning.step_of(name)) + SEEDS_APART * place
+        return [first + number for number in range(n_seeds)]
+
+    def first_seed(self, step: str) -> int:
+        """What a step's seeds are counted from: none comes again when it is taken anew."""
+        return self.asked.seed + GENERATIONS_APART * self.ledger.generation(step)
 
     def decision(
         self, step: str, entrants: Sequence[Candidate], seeds: Sequence[int], *, left_out: Sequence[str] = ()
@@ -231,11 +217,12 @@ class Session:
         }
 
     def _decide_round(self, step: str, name: str, candidates: Sequence[Candidate]) -> dict[str, Any]:
-        wish, later = planning.wishes_from(self.planned, name.removesuffix(WIDER))
-        if name.endswith(WIDER) and candidates:
+        round_name, part = _parts(name)
+        wish, later = planning.wishes_from(self.planned, round_name)
+        if part and candidates:
             wish = Wish(n=len(candidates) + 1, least=2)
         allotted = allot(wish, later, budget=self.asked.budget, spent=self.spent, pace=self.pace)
-        kept = list(candidates[: max(allotted.n_configs - 1, 0)])
+        kept = whole_groups(candidates, max(allotted.n_configs - 1, 0))
         return self.decision(
             step,
             [Candidate(label=INCUMBENT), *kept] if kept else [],
@@ -267,32 +254,11 @@ class Session:
         raise_unless_complete(listed)
         return listed
 
-    def _go_on_beyond(self, notes: Notes, name: str, round_: Round, ranges: Sequence[str]) -> Round | None:
-        """The round once more beyond the edge at which its best lies; None where it lies inside."""
-        edge = questions.edge_of(round_, ranges)
-        wider = [] if edge is None else self._beyond(edge, round_.tried[round_.best])
-        again = self.round(notes, name + WIDER, wider) if wider else None
-        why_not = "the budget does not allow it" if wider else "the space does not allow it"
-        notes.items.append(questions.edge_item(edge, is_widened=again is not None, why_not=why_not))
-        if again is not None:
-            self.adopt(notes, again, self.best_of(again))
-        return again
-
-    def _beyond(self, edge: questions.Edge, best: Tried) -> list[Candidate]:
-        """What lies beyond the edge, as changes of the incumbent."""
-        rest = {key: value for key, value in best.changes.items() if key != edge.key}
-        return [
-            Candidate(label=label(edge.key, value), changes={**rest, edge.key: value})
-            for value in edge.beyond
-            if self.asked.levers.allows({edge.key: value})
-        ]
-
-    def _round_line(self, step: str, decided: Mapping[str, Any], n_workers: int) -> str:
+    def _round_line(self, step: str, decided: Mapping[str, Any]) -> str:
         n, n_seeds = len(decided["configs"]), len(decided["seeds"])
-        pace = dataclasses.replace(self.pace, n_workers=n_workers)
         left = "" if self.seconds_left is None else f"; {duration(self.seconds_left)} of the budget left"
         seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}"
-        return f"{step}: {n} trainings on {seeds}, about {duration(pace.seconds(n))}{left}"
+        return f"{step}: {n} trainings on {seeds}, about {duration(self.pace.seconds(n))}{left}"
 
 
 def raise_unless_complete(listed: Listed) -> None:
@@ -313,6 +279,14 @@ def raise_unless_complete(listed: Listed) -> None:
         raise RuntimeError(
             f"The round {found.study!r} has trainings that failed; see `tuner show {found.study}`."
         )
+
+
+def _parts(name: str) -> tuple[str, int]:
+    """The planned round that a round belongs to, and its place there: 0 is the planned one itself."""
+    for place, follow_up in enumerate(FOLLOW_UPS, start=1):
+        if name.endswith(follow_up):
+            return name.removesuffix(follow_up), place
+    return name, 0
 
 
 def label(key: str, value: Any) -> str:

@@ -1,5 +1,6 @@
 """`tuner tune` as it is typed: one whole guide on digits with its real instruments, and what is refused."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import yaml
 
 from tests.tuner.cli.conftest import Run
 from tuner.cli.guiding import waterfall
+from tuner.guide.session import InterruptedGuideError
 
 TUNE = ("tune", "--task", "digits", "--workers", "1", "--epochs", "2", "--study", "g", "--budget", "25trials")
 SPACE = """
@@ -43,6 +45,10 @@ def test_a_guide_says_its_plan_its_checklist_its_ladder_and_its_verdict(run: Run
     ):
         assert f"\n{head}" in tuned.out
     assert "x adopt learning_rate" in tuned.out
+    first, rung, last = tuned.out.partition("95% interval\n")[2].splitlines()[:3]
+    assert re.fullmatch(r"  baseline +\d+\.\d+%?", first)
+    assert re.fullmatch(r"  .*learning_rate.* +\+\d+\.\d+  \[\+\d+\.\d+, \+\d+\.\d+\]  █{28}", rung)
+    assert re.fullmatch(r"  best +\d+\.\d+%?", last)
     assert "- batch size: It stays: the space fixes batch_size at 64." in tuned.out
     assert "tuner train --config g/best.yaml --task digits" in tuned.out.replace("runs/", "")
     best = next(Path.cwd().rglob("best.yaml"))
@@ -57,11 +63,43 @@ def test_a_guide_says_its_plan_its_checklist_its_ladder_and_its_verdict(run: Run
 
 
 def test_a_winner_that_is_not_confirmed_ends_with_code_4(run: Run) -> None:
-    """With a goal that the baseline reaches nothing else is tried: the verdict says so."""
-    tuned = run(*TUNE, "--goal", "0.1", "--set", "width=8")
+    """With a budget for nothing but the least nothing else is tried: the verdict says so."""
+    tuned = run(*TUNE, "--budget", "19trials", "--set", "width=8")
     assert tuned.code == 4
     assert "Nothing was tried beside the baseline, so there is nothing to confirm." in tuned.out
     assert "Ladder" not in tuned.out
+
+
+def test_a_goal_that_is_reached_on_fresh_seeds_ends_with_code_0(run: Run) -> None:
+    """With a sentence of its own, although the baseline is the best there is."""
+    tuned = run(*TUNE, "--goal", "0.1", "--set", "width=8")
+    assert tuned.code == 0
+    assert "The goal, 10.00%, is reached on fresh seeds: the best config has" in tuned.out
+    assert "on the test split" in tuned.out
+
+
+def test_an_interrupted_guide_ends_with_code_130_and_says_how_to_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a shell expects it after Ctrl-C."""
+
+    def interrupted(*_args: object, **_more: object) -> None:
+        raise InterruptedGuideError(130)
+
+    monkeypatch.setattr("tuner.workflow.tune", interrupted)
+    tuned = run(*TUNE)
+    assert tuned.code == 130
+    assert "the same command, without --from, goes on" in tuned.err
+
+
+def test_a_dry_run_says_when_the_budget_will_be_exceeded(run: Run) -> None:
+    """And refuses a step that there is none of."""
+    planned = run(*TUNE[:-2], "--budget", "0.01s", "--dry-run")
+    assert planned.code == 0
+    assert "will be exceeded: 3 baselines and 2 configs on 8 seeds" in planned.out
+    refused = run(*TUNE, "--from", "ladder", "--dry-run")
+    assert refused.code == 2
+    assert "must be one of baseline, rate" in refused.err
 
 
 def test_a_dry_run_writes_nothing(run: Run) -> None:
@@ -80,6 +118,8 @@ def test_a_dry_run_writes_nothing(run: Run) -> None:
         (("--from", "ladder"), "must be one of baseline, rate"),
         (("--set", "lerning_rate=1"), "Did you mean 'learning_rate'?"),
         (("--space", "quik"), "Did you mean 'quick'?"),
+        (("--direction", "sideways"), "must be one of maximize, minimize, but got 'sideways'"),
+        (("--goal", "inf"), "A goal must be a finite number, but got inf"),
     ],
 )
 def test_mistakes_are_one_sentence_and_code_2(run: Run, arguments: tuple[str, str], message: str) -> None:

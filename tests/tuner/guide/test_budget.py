@@ -24,6 +24,7 @@ from tuner.guide.budget import (
     reserved_seconds,
     reserved_trials,
     seconds_for,
+    shortage,
 )
 from tuner.guide.levers import Levers
 from tuner.guide.plan import max_changes, planned_rounds
@@ -34,7 +35,7 @@ paces = st.builds(
     Pace,
     seconds_per_trial=st.floats(0.05, 60),
     n_workers=st.integers(1, 8),
-    seconds_per_round=st.floats(0, 10),
+    seconds_per_start=st.floats(0, 10),
 )
 
 
@@ -95,7 +96,7 @@ def test_a_round_below_its_least_is_left_out() -> None:
 
 def test_workers_train_in_waves() -> None:
     """Three waves of two fit into 35 seconds after five of starting up; five trainings take as many waves."""
-    pace = Pace(seconds_per_trial=10.0, n_workers=2, seconds_per_round=5.0)
+    pace = Pace(seconds_per_trial=10.0, n_workers=2, seconds_per_start=5.0)
     assert pace.n_trials(35.0) == 6
     assert pace.n_trials(34.9) == 4
     assert pace.seconds(5) == 35.0
@@ -157,7 +158,7 @@ def test_epochs_are_as_many_as_let_every_round_have_its_wish() -> None:
 
 def test_with_those_epochs_the_whole_plan_fits() -> None:
     """At the speed that they were chosen for every round is there, with its ladder."""
-    budget, epoch = Budget(seconds=900), Pace(seconds_per_trial=0.9, n_workers=2, seconds_per_round=6.0)
+    budget, epoch = Budget(seconds=900), Pace(seconds_per_trial=0.9, n_workers=2, seconds_per_start=6.0)
     wishes = [each.wish for each in PLANNED]
     epochs = epochs_that_fit(budget, wishes, n_rungs=max_changes(PLANNED), epoch=epoch)
     pace = dataclasses.replace(epoch, seconds_per_trial=0.9 * epochs)
@@ -165,6 +166,66 @@ def test_with_those_epochs_the_whole_plan_fits() -> None:
     assert not [each for each in plan.rounds if each.skipped]
     assert "every rung" in plan.rounds[-1].purpose
     assert plan.seconds <= 900
+
+
+def test_a_short_round_starts_no_workers_and_is_charged_for_none() -> None:
+    """Four trainings of a second end in this process before two others have started; forty do not."""
+    pace = Pace(seconds_per_trial=1.0, n_workers=2, seconds_per_start=6.0)
+    assert (pace.workers_for(4), pace.seconds(4), pace.n_trials(4.0)) == (1, 4.0, 4)
+    assert (pace.workers_for(40), pace.seconds(40), pace.n_trials(26.0)) == (2, 26.0, 40)
+
+
+@given(seconds=st.floats(0.0, 1000), pace=paces)
+@settings(deadline=None)
+def test_so_many_trainings_as_fit_do_fit(seconds: float, pace: Pace) -> None:
+    """The two directions of the arithmetic agree, and more workers never make a round slower."""
+    n_trials = pace.n_trials(seconds)
+    assert pace.seconds(n_trials) <= seconds * 1.001 + 1e-6
+    alone = dataclasses.replace(pace, n_workers=1)
+    assert pace.seconds(n_trials) <= alone.seconds(n_trials)
+    assert n_trials >= alone.n_trials(seconds)
+
+
+@given(seconds=st.floats(5, 7200), epoch=st.floats(0.005, 10), n_workers=st.integers(2, 8))
+@settings(deadline=None)
+def test_more_workers_never_mean_fewer_epochs(seconds: float, epoch: float, n_workers: int) -> None:
+    """With a small budget the start of workers once ate all of it."""
+    wishes, budget = [each.wish for each in PLANNED], Budget(seconds=seconds)
+    one = Pace(seconds_per_trial=epoch, n_workers=1)
+    many = Pace(seconds_per_trial=epoch, n_workers=n_workers, seconds_per_start=6.0)
+    n_rungs = max_changes(PLANNED)
+    epochs = [epochs_that_fit(budget, wishes, n_rungs=n_rungs, epoch=pace) for pace in (one, many)]
+    assert epochs[1] >= epochs[0]
+
+
+def test_a_budget_that_will_be_exceeded_is_said_so() -> None:
+    """19 trainings are the least; a plan that cannot be kept carries the sentence."""
+    pace = Pace(seconds_per_trial=10.0, n_workers=1)
+    assert shortage(Budget(seconds=190), pace) == ""
+    assert shortage(Budget(trials=19), pace) == ""
+    short = shortage(Budget(seconds=100), pace)
+    assert short.startswith("The budget of 2 min will be exceeded: 3 baselines and 2 configs on 8 seeds")
+    assert short.endswith("take about 3 min.")
+    assert preview(PLANNED, budget=Budget(seconds=100), pace=pace, epochs=1).warning == short
+    assert preview(PLANNED, budget=Budget(seconds=900), pace=pace, epochs=1).warning == ""
+
+
+def test_of_a_guide_that_has_begun_what_is_left_is_planned() -> None:
+    """Rounds that ended, or that a later step left behind, are done; a decided one keeps its size."""
+    decided = {
+        "baseline.floor.round": {"n_trials": 3}, "baseline.floor.ended": {},
+        "rate.around.round": {"n_trials": 6}, "rate.around.ended": {}, "batch.finder": {},
+        "regularization.weights.round": {"n_trials": 5},
+    }  # fmt: skip
+    pace = Pace(seconds_per_trial=1.0, n_workers=1)
+    budget, spent = Budget(trials=80), Spent(trials=14)
+    plan = preview(PLANNED, budget=budget, pace=pace, epochs=10, spent=spent, decided=decided)
+    assert [each.skipped for each in plan.rounds[:3]] == ["already done"] * 3
+    assert [each.n_trials for each in plan.rounds[:4]] == [0, 0, 0, 5]
+    assert plan.n_trials - 5 + spent.trials <= 80
+    ends = {"seeds.round": {"n_seeds": 8, "has_ladder": True, "n_trials": 40}, "seeds.ended": {}}
+    at_the_end = preview(PLANNED, budget=budget, pace=pace, epochs=10, decided=ends)
+    assert [each.n_trials for each in at_the_end.rounds] == [0] * len(PLANNED) + [24]
 
 
 def test_what_is_left_of_a_budget_is_the_last_steps() -> None:

@@ -82,3 +82,55 @@ def test_what_may_change_is_written_over(ledger: Ledger, sqlite_url: str) -> Non
     ledger.remember("guide.budget", {"trials": 50})
     ledger.remember("guide.budget", {"trials": 80})
     assert again(sqlite_url).read("guide.budget") == {"trials": 80}
+
+
+def test_forgetting_is_one_write_that_is_done_or_not(ledger: Ledger, sqlite_url: str) -> None:
+    """A guide that is killed while it forgets begins all of these steps anew, or none of them."""
+    for key in ("rate.around.round", "batch.finder", "seeds.round"):
+        ledger.decide(key, lambda: {"n_trials": 1})
+    writes: list[str] = []
+    ledger._write_attribute = lambda attribute, _text: writes.append(attribute)  # type: ignore[method-assign]
+    ledger.forget(["rate", "batch", "seeds"])
+    assert writes == ["guide_begun_anew"]
+    assert again(sqlite_url).n_trials == 3
+
+
+def test_every_time_a_step_is_forgotten_it_gets_a_generation_that_none_had(
+    ledger: Ledger, sqlite_url: str
+) -> None:
+    """Seeds are counted from it: it is never forgotten itself, and is the same for the steps forgotten together."""
+    assert ledger.generation("rate") == 0
+    ledger.forget(["rate", "seeds"])
+    ledger.forget(["seeds"])
+    later = again(sqlite_url)
+    assert [later.generation(step) for step in ("baseline", "rate", "seeds")] == [0, 1, 2]
+    later.forget(["rate", "seeds"])
+    assert {again(sqlite_url).generation(step) for step in ("rate", "seeds")} == {3}
+
+
+def test_a_plan_sees_steps_as_forgotten_and_writes_nothing(ledger: Ledger, sqlite_url: str) -> None:
+    """For a dry run of --from."""
+    for key in ("baseline.epochs", "seeds.round"):
+        ledger.decide(key, lambda: {"n_trials": 1})
+    seen = Ledger(open_study("g", sqlite_url), without=["seeds"])
+    assert list(seen.items()) == ["baseline.epochs"]
+    assert seen.spent.trials == 1
+    assert again(sqlite_url).items().keys() == {"baseline.epochs", "seeds.round"}
+
+
+def test_a_guide_that_lost_its_hold_writes_nothing(ledger: Ledger, sqlite_url: str) -> None:
+    """The check comes before every write."""
+
+    def lost() -> None:
+        raise RuntimeError("taken over")
+
+    fenced = Ledger(open_study("g", sqlite_url, writable=True), check=lost)
+    for write in (
+        lambda: fenced.decide("rate.range_test", dict),
+        lambda: fenced.remember("guide.budget", {"trials": 50}),
+        lambda: fenced.forget(["rate"]),
+    ):
+        with pytest.raises(RuntimeError, match="taken over"):
+            write()
+    assert again(sqlite_url).items() == {}
+    assert ledger.generation("rate") == 0

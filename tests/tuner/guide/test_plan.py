@@ -33,6 +33,23 @@ def test_a_cnn_keeps_its_own_shape_and_sgd_has_a_rate_of_its_own() -> None:
     assert baseline_config(Levers(fixed={"optimizer": "sgd"}), None)["learning_rate"] == 0.1
 
 
+def test_the_optimizer_is_chosen_from_the_space_and_then_its_rate() -> None:
+    """AdamW where a space has no Adam; SGD at Adam's rate and without momentum would be easily beaten."""
+    own = space("optimizer", "learning_rate", "momentum")
+    of_two, of_one = (
+        Levers(space=own.rebuilt(levers=[own["optimizer"].among(names), *list(own)[1:]]))
+        for names in (("sgd", "adamw"), ("sgd", "rmsprop"))
+    )
+    expected = {"learning_rate": 1e-3, "optimizer": "adamw"}
+    assert baseline_config(of_two, None).items() >= expected.items()
+    assert baseline_config(Levers(space=preset("cnn")), None).items() >= expected.items()
+    sgd = {"learning_rate": 0.1, "momentum": 0.9, "optimizer": "sgd"}
+    assert baseline_config(of_one, None).items() >= sgd.items()
+    assert baseline_config(Levers(space=preset("quick")), None).items() >= sgd.items()
+    plain = Levers(space=preset("lr-range"))
+    assert baseline_config(plain, None).items() >= (sgd | {"momentum": 0.0}).items()
+
+
 def test_a_present_config_is_the_baseline_as_it_is() -> None:
     """Nothing sensible is put over it; --set goes over it, and texts of a file are read as values."""
     found = baseline_config(Levers(fixed={"width": 32}), {"learning_rate": "0.5", "width": 64})
@@ -70,7 +87,7 @@ def test_a_space_leaves_the_rounds_of_its_levers() -> None:
     """A step without levers says which and why."""
     found = skipped(Levers(space=space("learning_rate", "dropout")))
     assert found.keys() == {
-        "batch.sizes", "regularization.data", "schedule.shapes", "schedule.optimizers",
+        "batch.sizes", "regularization.data", "schedule.shapes", "schedule.warmup", "schedule.optimizers",
     }  # fmt: skip
     assert found["batch.sizes"] == "batch_size is no lever of the space own"
 

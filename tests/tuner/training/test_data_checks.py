@@ -51,6 +51,16 @@ def test_one_non_finite_value_is_a_blocker() -> None:
     assert "1 in validation" in check.sentence
 
 
+def test_a_target_that_is_no_number_is_a_blocker_too() -> None:
+    """A regression's loss is NaN from the first epoch on; classes are whole numbers and cannot be."""
+    splits = splits_of(line())
+    splits.train_y[2] = torch.inf
+    check = found("non_finite_values", splits)
+    assert check.verdict is CheckVerdict.BLOCKER
+    assert check.numbers["targets of train"] == 1
+    assert "1 in targets of train" in check.sentence
+
+
 def leaking(share: float) -> Splits:
     """The blobs, with this share of validation copied from train."""
     splits = splits_of(blobs(2000))
@@ -178,6 +188,29 @@ def test_augmentation_drift_is_named_where_its_background_is_not_the_images() ->
     check = found("augmentation_drift", inverted, strong)
     assert check.verdict is CheckVerdict.WARNING
     assert "lower it" in check.sentence
+
+
+def test_augmentation_that_moves_every_image_alike_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turned by a quarter, the images' mean and deviation stay what they were; the pixels' means do not."""
+    dataset = load_dataset("digits")
+    monkeypatch.setattr(
+        "tuner.training.data_checks.augmentation", lambda *_args: lambda x: x.float().rot90(1, (-2, -1))
+    )
+    check = found("augmentation_drift", dataset, TrainingConfig(augmentation=0.1))
+    assert check.verdict is CheckVerdict.WARNING
+    assert check.numbers["mean"] == pytest.approx(check.numbers["augmented_mean"], abs=1e-6)
+    assert check.numbers["std"] == pytest.approx(check.numbers["augmented_std"], rel=1e-4)
+
+
+def test_noise_alone_is_no_drift_of_the_pixels() -> None:
+    """A few images under strong noise without a bias: what is left of the difference is far below the bound."""
+    from tuner.training.data_checks import _pixel_drift
+
+    original = torch.zeros(50, 1, 20, 20)
+    noise = torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
+    assert float((original + noise).mean(0).square().mean().sqrt()) > 0.12
+    assert _pixel_drift(original, original + noise) < 0.05
+    assert _pixel_drift(original, original + noise + 0.5) == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_checks_leave_the_callers_random_state_alone() -> None:
