@@ -86,7 +86,9 @@ class Tuning:
     baseline: Mapping[str, Any]
     """The config that it began with: the keys that differ from the defaults, and the epochs."""
     best: Mapping[str, Any]
-    """The config that it ended with, likewise; the baseline's where nothing was better."""
+    """The config to use, likewise: what the steps ended with, where fresh seeds bear it out; else the baseline."""
+    candidate: Mapping[str, Any]
+    """What the steps ended with, borne out or not."""
     verified: Verified
     goal: Goal | None
     """None where none was asked for."""
@@ -102,6 +104,16 @@ class Tuning:
     def has_succeeded(self) -> bool:
         """Whether the best config is confirmed, or reaches the goal on fresh seeds."""
         return self.is_confirmed or (self.goal is not None and self.goal.is_reached)
+
+    @property
+    def best_value(self) -> Interval:
+        """The metric of ``best`` over the fresh seeds."""
+        return self.verified.value if self.has_succeeded else self.verified.baseline
+
+    @property
+    def best_test(self) -> Interval | None:
+        """Its accuracy on the test split; None for data without one."""
+        return self.verified.test if self.has_succeeded else self.verified.baseline_test
 
     @property
     def verdict(self) -> str:
@@ -120,7 +132,8 @@ class Tuning:
             "storage": shown_url(self.storage),
             "steps": [step.to_json() for step in self.steps],
             "baseline": _result(self.baseline, verified.baseline, verified.baseline_test),
-            "best": _result(self.best, verified.value, verified.test),
+            "best": _result(self.best, self.best_value, self.best_test),
+            "candidate": _result(self.candidate, verified.value, verified.test),
             "ladder": verified.rungs(),
             "is_confirmed": self.is_confirmed,
             "verdict": self.verdict,
@@ -310,6 +323,7 @@ def _taken(
 
 def _ended(session: Session, steps: list[StepTaken], verified: Verified, goal: Goal | None) -> Tuning:
     asked, length = session.asked, {"epochs": session.epochs}
+    is_borne_out = verified.is_confirmed or (goal is not None and goal.is_reached)
     tuning = Tuning(
         study=asked.study,
         storage=session.storage,
@@ -317,7 +331,8 @@ def _ended(session: Session, steps: list[StepTaken], verified: Verified, goal: G
         metric=asked.metric,
         steps=tuple(steps),
         baseline={**asked.baseline, **length},
-        best={**session.incumbent, **length},
+        best={**(session.incumbent if is_borne_out else asked.baseline), **length},
+        candidate={**session.incumbent, **length},
         verified=verified,
         goal=goal,
         seconds=session.spent.seconds,

@@ -352,6 +352,12 @@ def test_the_test_split_is_read_for_the_baseline_and_the_best_alone(
     assert all(tested.pop("g-6-seeds"))
     assert "g-6-seeds-rungs" in tested
     assert not any(any(row) for row in tested.values())
+    # Had the fresh seeds not borne it out, the baseline would be what to use; the same call reads everything back.
+    monkeypatch.setattr("tuner.guide.seeds.Verified.is_confirmed", False)
+    again = tuned(sqlite_url, "digits", present=bad, fixed=fixed, budget="60trials", goal=1.0)
+    assert again.best == again.baseline
+    assert again.candidate == tuning.best
+    assert again.to_json()["best"] == found["baseline"]
 
 
 def test_two_guides_at_once_on_one_study_are_refused(sqlite_url: str) -> None:

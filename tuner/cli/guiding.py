@@ -244,12 +244,11 @@ def _show(tuning: "Tuning") -> None:
     say(f"  {tuning.verdict}", head="\nVerdict")
     if tuning.goal is not None:
         say(f"  {tuning.goal.sentence}")
-    best = tuning.verified
-    tested = "" if best.test is None else f", {metric_value(best.test.mean, 'accuracy')} on the test split"
-    say(
-        f"{metric_value(best.value.mean, tuning.metric)} {tuning.metric} over {best.value.n} seeds{tested}",
-        head="Best    ",
-    )
+    best, test = tuning.best_value, tuning.best_test
+    tested = "" if test is None else f", {metric_value(test.mean, 'accuracy')} on the test split"
+    low, mean, high = (metric_value(each, tuning.metric) for each in (best.low, best.mean, best.high))
+    said = "" if tuning.has_succeeded else "the baseline stays: "
+    say(f"{said}{mean} [{low}, {high}] {tuning.metric} over {best.n} fresh seeds{tested}", head="Best    ")
     say(f"        {config_text(tuning.best)}")
     say(f"        kept in {tuning.best_file}")
     next_commands(
@@ -274,7 +273,7 @@ def _show_ladder(tuning: "Tuning") -> None:
         gain, low, high = (_scaled(rung[name], scale) for name in ("gain", "low", "high"))
         mark = "" if _excludes_zero(rung) else "  not told from noise"
         say(f"  {rung['change']:{width}}  {gain:>8}  [{low}, {high}]  {bar}{mark}")
-    say(f"  {'best':{width}}  {metric_value(tuning.verified.value.mean, tuning.metric):>8}")
+    say(f"  {'in all':{width}}  {metric_value(tuning.verified.value.mean, tuning.metric):>8}")
 
 
 def waterfall(gains: Sequence[float], cells: int) -> list[str]:

@@ -66,10 +66,13 @@ def batch_size(
     note("Loading torch and the data …", quiet=quiet)
     from tuner.training.batch_size import find_batch_size
     from tuner.training.data import load_dataset
+    from tuner.training.data_checks import refuse_non_finite
 
+    dataset = load_dataset(task, data_dir=data_dir, announce=lambda line: note(line, quiet=quiet))
+    refuse_non_finite(dataset, config)
     choice = find_batch_size(
         config,
-        load_dataset(task, data_dir=data_dir, announce=lambda line: note(line, quiet=quiet)),
+        dataset,
         device=device,
         rule=rule,
         effective=effective,

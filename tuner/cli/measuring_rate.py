@@ -87,9 +87,11 @@ def lr_range(
     note("Loading torch and the data …", quiet=quiet)
     from studies.reports.rate_drawing import write_rate_page
     from tuner.training.data import load_dataset
+    from tuner.training.data_checks import refuse_non_finite
     from tuner.training.learning_rate_range import learning_rate_range
 
     dataset = load_dataset(task, data_dir=data_dir, announce=lambda line: note(line, quiet=quiet))
+    refuse_non_finite(dataset, config)
     found = learning_rate_range(
         config,
         dataset,
@@ -168,12 +170,13 @@ def _next(found: "LearningRateRange", task: str, fixed: dict[str, str]) -> list[
     words = f"--task {shlex.quote(task)}" + "".join(
         f" --set {shlex.quote(f'{key}={value}')}" for key, value in kept.items()
     )
+    model = f" --model {shlex.quote(kept['model'])}" if "model" in kept else ""
     if found.suggested is not None:
         chosen = f"{words} --set learning_rate={number(found.suggested, 3)}"
         return [
             f"tuner train {chosen}",
             f"tuner batch-size {chosen}",
-            f"tuner tune --task {shlex.quote(task)}",
+            f"tuner tune --task {shlex.quote(task)}{model}",
         ]
     return [
         f"tuner lr-range {words} --low {found.tested_low / _WIDER:.3g} --high {found.tested_high * _WIDER:.3g}",

@@ -73,6 +73,14 @@ def planned_rounds(levers: Levers, *, is_image: bool, is_regression: bool) -> tu
             purpose="batch sizes around the fastest to a target loss, the rate scaled with them",
             skipped=levers.why_not("batch_size"),
         ),
+        *_regularization_rounds(levers, smoothing, augmentation),
+        *_schedule_rounds(levers),
+    )
+
+
+def _regularization_rounds(levers: Levers, smoothing: str, augmentation: str) -> tuple[PlannedRound, ...]:
+    """``smoothing`` and ``augmentation``: why they may not change; empty where they may."""
+    return (
         PlannedRound(
             step="regularization",
             name="regularization.weights",
@@ -87,6 +95,11 @@ def planned_rounds(levers: Levers, *, is_image: bool, is_regression: bool) -> tu
             purpose="label smoothing x augmentation",
             skipped=_both(smoothing, augmentation),
         ),
+    )
+
+
+def _schedule_rounds(levers: Levers) -> tuple[PlannedRound, ...]:
+    return (
         PlannedRound(
             step="schedule",
             name="schedule.shapes",

@@ -125,7 +125,20 @@ def take(session: Session, notes: Notes) -> Verified:
         baseline_test=confirmed.test.get(BASELINE),
         confirmed=confirmed,
         ladder=climbed,
-        verdict=confirmed.sentence,
+        verdict=_verdict(session.asked, confirmed),
+    )
+
+
+def _verdict(asked: Asked, confirmed: Confirmed) -> str:
+    """The gain over the baseline in the metric's own terms; what could not be told as the confirmation says it."""
+    found = confirmed.confirmation
+    if found.winner is None or not found.comparisons:
+        return confirmed.sentence
+    gain, other = found.comparisons[0].difference, BASELINE if found.winner == BEST else BEST
+    by, low, high = (asked.shown_difference(each) for each in (gain.mean, gain.low, gain.high))
+    return (
+        f"The {found.winner} config beats the {other} one by {by} ({gain.confidence:.0%} interval {low} to {high}) "
+        f"over {found.n_seeds} fresh seeds that both were trained with."
     )
 
 

@@ -192,7 +192,9 @@ class TrainingConfig:
 
 
 def _meant_by(key: str) -> str | None:
-    from search_spaces.exchange.config_names import key_called  # late: it loads optuna, and most keys are right
+    from search_spaces.exchange.config_names import (
+        key_called,  # late: it loads optuna, and most keys are right
+    )
 
     return key_called(key)
 

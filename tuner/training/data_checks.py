@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.errors import DataError
 from studies.diagnosis import thresholds
 from tuner.training.augmentation import augmentation
 from tuner.training.config import TrainingConfig
@@ -80,6 +81,13 @@ def check_data(data: Dataset | Splits, config: TrainingConfig | None = None) -> 
     config = config or TrainingConfig()
     splits = data if isinstance(data, Splits) else _split(data, config)
     return tuple(check(splits, config) for check in CHECKS)
+
+
+def refuse_non_finite(data: Dataset, config: TrainingConfig) -> None:
+    """Raise a DataError for data on which no measurement means anything."""
+    found = non_finite_values(_split(data, config), config)
+    if found.verdict is CheckVerdict.BLOCKER:
+        raise DataError(found.sentence)
 
 
 def _split(data: Dataset, config: TrainingConfig) -> Splits:

@@ -48,7 +48,7 @@ def test_a_guide_says_its_plan_its_checklist_its_ladder_and_its_verdict(run: Run
     first, rung, last = tuned.out.partition("95% interval\n")[2].splitlines()[:3]
     assert re.fullmatch(r"  baseline +\d+\.\d+%?", first)
     assert re.fullmatch(r"  .*learning_rate.* +\+\d+\.\d+  \[\+\d+\.\d+, \+\d+\.\d+\]  █{28}", rung)
-    assert re.fullmatch(r"  best +\d+\.\d+%?", last)
+    assert re.fullmatch(r"  in all +\d+\.\d+%?", last)
     assert "- batch size: It stays: the space fixes batch_size at 64." in tuned.out
     assert "tuner train --config g/best.yaml --task digits" in tuned.out.replace("runs/", "")
     best = next(Path.cwd().rglob("best.yaml"))

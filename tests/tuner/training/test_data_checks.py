@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from search_spaces.errors import DataError
 from tests.problems import blobs, images, line
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
@@ -17,6 +18,7 @@ from tuner.training.data_checks import (
     DataCheck,
     check_data,
     duplicates_across_splits,
+    refuse_non_finite,
 )
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.splits import Splits, split_dataset
@@ -238,3 +240,13 @@ def test_70_000_images_are_checked_in_seconds() -> None:
     started = time.process_time()
     assert {check.verdict for check in check_data(splits)} == {CheckVerdict.OK}
     assert time.process_time() - started < 5
+
+
+def test_data_that_are_not_finite_are_refused_before_anything_is_measured() -> None:
+    """A range test on NaN would blame the learning rate."""
+    sound = blobs()
+    refuse_non_finite(sound, TrainingConfig())
+    x = sound.x_train.clone()
+    x[3, 0] = torch.nan
+    with pytest.raises(DataError, match="NaN or infinite: 1 in"):
+        refuse_non_finite(dataclasses.replace(sound, x_train=x), TrainingConfig())
