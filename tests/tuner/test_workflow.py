@@ -260,7 +260,7 @@ def test_from_a_step_on_everything_is_done_again_in_new_studies(
 
     A --from that was killed just before or after its one write is not done, or done. The seeds are new ones.
     """
-    asked = {"space": FEW, "budget": "25trials"}
+    asked = {"space": FEW, "budget": "30trials"}
     first = tuned(sqlite_url, **asked)
     before = decisions(sqlite_url)
     with monkeypatch.context() as patch:
@@ -272,8 +272,8 @@ def test_from_a_step_on_everything_is_done_again_in_new_studies(
     same = {"space": FEW, "study": "g", "storage": sqlite_url, "epochs": 1, "workers": 1, "device": "cpu"}
     assert plan_tune(TASK, **same).n_trials == 0
     planned = plan_tune(TASK, start_from="regularization", **same)
-    assert planned.budget == "25 trials"
-    assert [each.step for each in planned.rounds if each.skipped == "already done"] == ["baseline"]
+    assert planned.budget == "30 trials"
+    assert [each.step for each in planned.rounds if each.skipped == "already done"] == ["baseline", "rate"]
     assert planned.rounds[-1].n_trials >= 16
     assert decisions(sqlite_url) == before
     again = tuned(sqlite_url, start_from="regularization", **asked)

@@ -140,13 +140,16 @@ class Allotment:
 def allot(wish: Wish, later: Sequence[Wish], *, budget: Budget, spent: Spent, pace: Pace) -> Allotment:
     """A round's part of what is left before the seeds, in proportion to what it and later rounds would like.
 
-    What a round leaves goes to those after it, since each is allotted only when it begins.
+    A round whose part is below what makes it worth its start takes that much, if it is there: the guide's order is that
+    of importance. What a round leaves goes to those after it, since each is allotted only when it begins.
     """
     if budget.seconds is not None:
-        n_affordable = pace.n_trials(seconds_for(wish, later, budget=budget, spent=spent, pace=pace))
+        part = seconds_for(wish, later, budget=budget, spent=spent, pace=pace)
+        n_part, n_left = pace.n_trials(part), pace.n_trials(_seconds_left(budget.seconds, spent, pace))
     else:
-        left = _trials_of(budget) - reserved_trials(_trials_of(budget)) - spent.trials
-        n_affordable = math.floor(max(left, 0) * _share(wish, later) + 1e-9)
+        n_left = max(_trials_of(budget) - reserved_trials(_trials_of(budget)) - spent.trials, 0)
+        n_part = math.floor(n_left * _share(wish, later) + 1e-9)
+    n_affordable = max(n_part, min(n_left, wish.least))
     n_configs = min(wish.n, n_affordable)
     if n_configs < wish.least:
         return Allotment(n_configs=0, n_seeds=0, n_affordable=n_affordable)
@@ -158,8 +161,12 @@ def seconds_for(wish: Wish, later: Sequence[Wish], *, budget: Budget, spent: Spe
     """The time that a round and its instruments may take; infinite where the budget counts trials."""
     if budget.seconds is None:
         return math.inf
-    left = budget.seconds - reserved_seconds(budget.seconds, pace) - spent.seconds
-    return max(left, 0.0) * _share(wish, later)
+    return _seconds_left(budget.seconds, spent, pace) * _share(wish, later)
+
+
+def _seconds_left(seconds: float, spent: Spent, pace: Pace) -> float:
+    """Of a budget of time, before what is kept for the seeds."""
+    return max(seconds - reserved_seconds(seconds, pace) - spent.seconds, 0.0)
 
 
 def n_final_trials(*, budget: Budget, spent: Spent, pace: Pace) -> int:

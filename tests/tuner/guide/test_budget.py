@@ -94,6 +94,15 @@ def test_a_round_below_its_least_is_left_out() -> None:
     assert ample.n_configs == 6
 
 
+@pytest.mark.parametrize("budget", [Budget(trials=24), Budget(seconds=24)])
+def test_where_little_is_left_the_earlier_round_comes_first(budget: Budget) -> None:
+    """Its part of the 5 trainings left would be one; it takes the three that make it worth its start."""
+    later = [Wish(n=4, least=2), Wish(n=10, least=3), Wish(n=6, least=2)]
+    pace, spent = Pace(seconds_per_trial=1.0, n_workers=1), Spent(trials=3, seconds=3)
+    allotted = allot(Wish(n=6, least=3), later, budget=budget, spent=spent, pace=pace)
+    assert (allotted.n_configs, allotted.n_seeds) == (3, 1)
+
+
 def test_workers_train_in_waves() -> None:
     """Three waves of two fit into 35 seconds after five of starting up; five trainings take as many waves."""
     pace = Pace(seconds_per_trial=10.0, n_workers=2, seconds_per_start=5.0)
