@@ -32,7 +32,7 @@ _BAR_CELLS = 28
 _GRACE_SECONDS = 60.0
 _TOLD = ("adopt", "keep", "measure the noise", "range test", "find the batch", "confirm", "climb", "reach")
 """Beginnings of the items that are told while the guide goes on; the whole checklist comes at its end."""
-_MARKS = {"done": "x", "skipped": "-", "warning": "!"}
+_MARKS = {"done": "done   ", "skipped": "skipped", "warning": "look   "}
 
 
 def add_to(app: typer.Typer) -> None:

@@ -44,7 +44,7 @@ def test_a_guide_says_its_plan_its_checklist_its_ladder_and_its_verdict(run: Run
         "Next",
     ):
         assert f"\n{head}" in tuned.out
-    assert "x adopt learning_rate" in tuned.out
+    assert "done    adopt learning_rate" in tuned.out
     first, rung, last = tuned.out.partition("95% interval\n")[2].splitlines()[:3]
     assert re.fullmatch(r"  baseline +\d+\.\d+%?", first)
     assert re.fullmatch(r"  .*learning_rate.* +\+\d+\.\d+  \[\+\d+\.\d+, \+\d+\.\d+\]  █{28}", rung)
