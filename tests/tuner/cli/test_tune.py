@@ -49,7 +49,7 @@ def test_a_guide_says_its_plan_its_checklist_its_ladder_and_its_verdict(run: Run
     assert re.fullmatch(r"  baseline +\d+\.\d+%?", first)
     assert re.fullmatch(r"  .*learning_rate.* +\+\d+\.\d+  \[\+\d+\.\d+, \+\d+\.\d+\]  █{28}", rung)
     assert re.fullmatch(r"  in all +\d+\.\d+%?", last)
-    assert "- batch size: It stays: the space fixes batch_size at 64." in tuned.out
+    assert "skipped batch size: It stays: the space fixes batch_size at 64." in tuned.out
     assert "tuner train --config g/best.yaml --task digits" in tuned.out.replace("runs/", "")
     best = next(Path.cwd().rglob("best.yaml"))
     assert yaml.safe_load(best.read_text(encoding="utf-8"))["width"] == 16
