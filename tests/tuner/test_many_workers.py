@@ -112,7 +112,8 @@ def test_four_workers_one_killed_in_mid_trial(storage_url: str) -> None:
 def test_killing_everything_and_running_the_same_command_again(sqlite_url: str) -> None:
     """`tuner search` and its workers are SIGKILLed in mid-run; the same command ends with the exact total."""
     command = ("search", "--task", "digits", "--space", "quick", "--study", "shared", "--trials", "16")
-    command += ("--epochs", "8", "--workers", "2", "--set", "batch_size=32")
+    # Trials of a second or two: shorter ones are all done between two looks at the study.
+    command += ("--epochs", "40", "--pruner", "none", "--workers", "2", "--set", "batch_size=32")
     parent = tuner_command(*command, url=sqlite_url)
 
     def has_begun() -> bool:
