@@ -16,6 +16,8 @@ STEP = "seeds"
 BASELINE, BEST = "baseline", "best"
 RUNGS = "-rungs"
 """Behind the name of the step's study: the rungs have one of their own, which never sees the test split."""
+NEARLY = 0.6
+"""Of the trainings that a ladder needs: with so many affordable by the estimate, it waits for the ends' own pace."""
 NOTHING_TRIED = "Nothing was tried beside the baseline, so there is nothing to confirm."
 NOTHING_FOUND = "Nothing was better than the baseline beyond the noise, so there is nothing to confirm."
 
@@ -89,8 +91,6 @@ def take(session: Session, notes: Notes) -> Verified:
     configs = _rungs(session)
     n_changes = len(configs) - 1
     decided = session.ledger.decide("seeds.round", lambda: _decide(session, n_changes))
-    if not decided["has_ladder"]:
-        configs = {label: config for label, config in configs.items() if label in {BASELINE, BEST}}
     ends = _train_ends(session, configs, decided)
     if n_changes == 0:
         found = NOTHING_FOUND if session.n_rivals else NOTHING_TRIED
@@ -104,7 +104,7 @@ def take(session: Session, notes: Notes) -> Verified:
     )
     notes.done(f"confirm on {decided['n_seeds']} fresh seeds", confirmed.sentence)
     climbed, studies = None, [decided["study"]]
-    if decided["has_ladder"]:
+    if _has_ladder(session, decided, ends, n_rungs=n_changes - 1):
         rungs = _train_rungs(session, configs, decided, ends)
         studies += [] if rungs.listed is None else [rungs.study]
         common["known"] = rungs
@@ -151,16 +151,34 @@ def _told_apart(climbed: Ladder) -> str:
 
 
 def _decide(session: Session, n_changes: int) -> Mapping[str, Any]:
-    affordable = n_final_trials(budget=session.asked.budget, spent=session.spent, pace=session.pace)
+    budget = session.asked.budget
+    affordable = n_final_trials(budget=budget, spent=session.spent, pace=session.pace)
     final = final_trials(affordable, n_changes)
     n_configs = n_changes + 1 if final.has_ladder else min(n_changes, 1) + 1
+    # Until the ends are trained it is an estimate: what more seeds for them would cost may yet pay for the rungs.
+    may_have_ladder = budget.seconds is not None and affordable >= NEARLY * (n_changes + 1) * MIN_SEEDS
+    n_seeds = MIN_SEEDS if may_have_ladder and not final.has_ladder else final.n_seeds
     return {
         "study": session.free_name(STEP),
-        "n_seeds": final.n_seeds,
-        "seeds": list(fresh_seeds(final.n_seeds, seed=session.first_seed(STEP))),
+        "n_seeds": n_seeds,
+        "seeds": list(fresh_seeds(n_seeds, seed=session.first_seed(STEP))),
         "has_ladder": final.has_ladder,
-        "n_trials": n_configs * final.n_seeds,
+        "n_trials": n_configs * n_seeds,
     }
+
+
+def _has_ladder(session: Session, decided: Mapping[str, Any], ends: Replicates, *, n_rungs: int) -> bool:
+    """Whether the rungs are trained: decided before the ends were, or now that these have shown how long it takes."""
+    if decided["has_ladder"] or n_rungs == 0 or session.seconds_left is None:
+        return bool(decided["has_ladder"]) or n_rungs == 0
+
+    def decide() -> Mapping[str, Any]:
+        ended = [trial.seconds for trials in ends.trials.values() for trial in trials if trial is not None]
+        # The rungs lie between the two ends, in what they cost too.
+        pace = session.asked.pace(sum(ended) / len(ended))
+        return {"has_room": pace.seconds(n_rungs * decided["n_seeds"]) <= (session.seconds_left or 0.0)}
+
+    return bool(session.ledger.decide("seeds.ladder", decide)["has_room"])
 
 
 def _rungs(session: Session) -> dict[str, Mapping[str, Any]]:
