@@ -21,7 +21,8 @@ from studies.encoding import to_json
 from studies.leases import REPLACES
 from studies.outages import in_transaction, ride_out
 from studies.paths import StudyPaths
-from studies.records import Outcome, StudyPlan, StudyRecord, Telemetry, TrialError, TrialRecord
+from studies.plan import StudyPlan
+from studies.records import Outcome, StudyRecord, Telemetry, TrialError, TrialRecord
 from studies.storage import open_storage, resolve_url, shown_url
 from studies.telemetry import TelemetryTables
 

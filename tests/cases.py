@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from studies.plan import StudyPlan
 from studies.records import (
     NAN,
     DataProbe,
@@ -19,7 +20,6 @@ from studies.records import (
     LayerReadings,
     Outcome,
     StepZeroProbe,
-    StudyPlan,
     StudyRecord,
     Telemetry,
     TrialError,

@@ -6,7 +6,7 @@ from typing import Any
 
 from search_spaces import Space
 from studies.leases import GRACE_SECONDS
-from studies.records import GRID_RESOLUTION
+from studies.plan import GRID_RESOLUTION
 from tuner.prepared_search import ProgressCallback, Search
 from tuner.preparing import check_limits, prepare_resume, prepare_search
 from tuner.searching.ask_tell import Ending

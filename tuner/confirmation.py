@@ -15,8 +15,9 @@ from search_spaces import Space
 from search_spaces.errors import ConfigurationError
 from studies.comparison import Confirmation, Interval, confirm, interval
 from studies.encoding import jsonable
+from studies.plan import StudyPlan
 from studies.recorded import open_study
-from studies.records import StudyPlan, StudyRecord, TrialRecord
+from studies.records import StudyRecord, TrialRecord
 from studies.storage import shown_url
 from tuner.replication import N_SEEDS, Config, Replicates, fresh_seeds, replicate, seedless
 from tuner.searching.names import is_importable

@@ -7,8 +7,8 @@ from typing import Any
 
 from search_spaces import Space
 from search_spaces.errors import ConfigurationError
+from studies.plan import GRID_RESOLUTION, StudyPlan
 from studies.recorded import RecordedStudy, create_study, open_study
-from studies.records import GRID_RESOLUTION, StudyPlan
 from tuner.prepared_search import PreparedSearch
 from tuner.searching.objective import Objective, Task
 from tuner.searching.planning import objective_of, plan_of

@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any
 
 from search_spaces import preset
+from studies.plan import StudyPlan
 from studies.recorded import RecordedStudy, create_study
-from studies.records import StudyPlan
 
 
 def plan(**changes: Any) -> StudyPlan:

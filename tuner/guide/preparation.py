@@ -9,8 +9,8 @@ import optuna
 
 from search_spaces import Space, load_space
 from search_spaces.errors import ConfigurationError, unknown_name
+from studies.plan import StudyPlan
 from studies.recorded import check_joinable, open_study
-from studies.records import StudyPlan
 from studies.storage import open_storage, resolve_url, sqlite_path
 from tuner.guide.asked import Asked
 from tuner.guide.budget import Budget

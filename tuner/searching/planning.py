@@ -7,7 +7,7 @@ from typing import Any
 
 from search_spaces import Space
 from search_spaces.errors import ConfigurationError
-from studies.records import GRID_RESOLUTION, StudyPlan
+from studies.plan import GRID_RESOLUTION, StudyPlan
 from tuner.searching.names import is_importable, task_name
 from tuner.searching.objective import Objective
 from tuner.searching.points import check_grid

@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler
 from search_spaces import Space
 from search_spaces.errors import unknown_name
 from search_spaces.lever import Value
-from studies.records import GRID_RESOLUTION
+from studies.plan import GRID_RESOLUTION
 from tuner.searching.points import GridSampler, ListSampler, SobolSampler
 
 LISTED = "listed"

@@ -3,8 +3,8 @@
 import pytest
 
 from search_spaces import Space
+from studies.plan import StudyPlan
 from studies.recorded import create_study, open_study
-from studies.records import StudyPlan
 from tuner.guide.ledger import Ledger
 
 

@@ -14,7 +14,7 @@ from search_spaces import Condition, Lever, Role, Space, preset
 from search_spaces.catalog import lever
 from search_spaces.errors import ConfigurationError
 from search_spaces.lever import Family, Value
-from studies.records import StudyPlan
+from studies.plan import StudyPlan
 from tests.tuner import user_code
 from tuner.searching.names import is_importable, task_name
 from tuner.searching.planning import objective_of, plan_of
