@@ -1,8 +1,9 @@
 """Claim: the finder's pick reaches the target loss within 15% of the time of the best batch of an exhaustive sweep.
 
 For each case the finder picks a batch size and a rate. Then every candidate and the pick train to the finder's target,
-with seeds that the finder has not seen, taking turns: one training of each, then the next seed. What counts is the wall
-time of the optimizer steps, medians over the seeds; a candidate is given up at three times the best time of its turn.
+with seeds that the finder has not seen, taking turns: one training of each, then the next seed. What counts is a lane's
+share of the wall time of the optimizer steps, medians over the seeds; a candidate is given up at three times the best
+time of its turn.
 Give it quiet cores (on busy ones --clock processor counts the one thread's own time instead):
 
     python benchmarks/batch_size.py --task mnist --threads 1
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 from machine import described
 
-from tuner.training.batch_size import BatchSizeChoice, find_batch_size
+from tuner.training.batch_size import TIMED_LANES, BatchSizeChoice, find_batch_size
 from tuner.training.batching.candidates import Candidate, Verdict, batch_candidates
 from tuner.training.batching.race import Target, steps_to_target, target_samples
 from tuner.training.batching.stepping import SteppedTraining, Stretch
@@ -42,7 +43,7 @@ CLOCKS = {"wall": time.perf_counter, "processor": time.thread_time}
 
 
 class TimedTraining(SteppedTraining):
-    """Adds up the time of its steps."""
+    """Adds up the time of its steps: a lane's share, as the finder counts it."""
 
     clock: Callable[[], float] = CLOCKS["wall"]
     seconds = 0.0
@@ -50,7 +51,7 @@ class TimedTraining(SteppedTraining):
     def train(self, n_steps: int) -> Stretch:
         started = TimedTraining.clock()
         stretch = super().train(n_steps)
-        self.seconds += TimedTraining.clock() - started
+        self.seconds += (TimedTraining.clock() - started) / self.n_lanes
         return stretch
 
 
@@ -58,7 +59,8 @@ def seconds_to_target(
     candidate: Candidate, config: TrainingConfig, splits: Splits, target: Target, limit: float
 ) -> float:
     """Wall time of the steps to the target; infinite when it took longer than ``limit`` or diverged."""
-    training = TimedTraining(candidate.config(config), splits)
+    n_lanes = TIMED_LANES if config.model == "mlp" else 1
+    training = TimedTraining(candidate.config(config), splits, n_lanes=n_lanes)
     n_most = 64
     while training.seconds < limit:
         reach = steps_to_target(training, target, n_most=training.n_steps + n_most)

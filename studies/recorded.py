@@ -20,9 +20,10 @@ from studies import tables
 from studies.encoding import to_json
 from studies.leases import REPLACES
 from studies.outages import in_transaction, ride_out
+from studies.overhead import OverheadTable
 from studies.paths import StudyPaths
 from studies.plan import StudyPlan
-from studies.records import Outcome, StudyRecord, Telemetry, TrialError, TrialRecord
+from studies.records import Outcome, StudyRecord, Telemetry, TrialError, TrialRecord, WorkerSeconds
 from studies.storage import open_storage, resolve_url, shown_url
 from studies.telemetry import TelemetryTables
 
@@ -52,6 +53,10 @@ class RecordedStudy:
     def telemetry(self) -> TelemetryTables:
         return TelemetryTables(self.storage, self.study_id)
 
+    @property
+    def overhead(self) -> OverheadTable:
+        return OverheadTable(self.storage, self.study_id)
+
     def record(self, *, telemetry: bool = True, steps: bool = False) -> StudyRecord:
         """Everything that is known of the study now.
 
@@ -60,9 +65,11 @@ class RecordedStudy:
             steps: whether to read the step cadence too, which is large.
         """
         readings: Mapping[int, Telemetry] = {}
+        overhead: tuple[WorkerSeconds, ...] = ()
         if telemetry and _is_registered(self.storage, self.study_id, self.name):
             readings = self.telemetry.read(steps=steps)
-        return _study_record(self.study, self.plan, readings, storage=shown_url(self.url))
+            overhead = tuple(self.overhead.read().values())
+        return _study_record(self.study, self.plan, readings, storage=shown_url(self.url), overhead=overhead)
 
     def n_trials_wanted(self) -> int | None:
         """The total that was asked for last; None when none was recorded."""
@@ -267,7 +274,12 @@ def _plan_from_json(text: str) -> StudyPlan:
 
 
 def _study_record(
-    study: optuna.Study, plan: StudyPlan | None, readings: Mapping[int, Telemetry], *, storage: str
+    study: optuna.Study,
+    plan: StudyPlan | None,
+    readings: Mapping[int, Telemetry],
+    *,
+    storage: str,
+    overhead: tuple[WorkerSeconds, ...] = (),
 ) -> StudyRecord:
     trials = study.get_trials(deepcopy=False)
     levers = {} if plan is None else {lever.name: lever for lever in Space.from_json(plan.space)}
@@ -278,6 +290,7 @@ def _study_record(
         metric="value" if plan is None else plan.metric,
         plan=plan,
         storage=storage,
+        overhead=overhead,
         trials=tuple(
             _trial_record(
                 trial,

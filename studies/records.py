@@ -266,6 +266,29 @@ class TrialCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerSeconds:
+    """Where the time of one worker went, or that of several together: seconds by activity, each moment once."""
+
+    worker: str
+    """The machine and the process, for a person."""
+    wall_seconds: float
+    """From the start of the process to its last note; of several workers their sum."""
+    seconds: Mapping[str, float]
+    """By activity; see ``studies.overhead.ACTIVITIES``."""
+
+    @property
+    def other_seconds(self) -> float:
+        """What no activity has counted."""
+        return max(self.wall_seconds - sum(self.seconds.values()), 0.0)
+
+    def shares(self) -> dict[str, float]:
+        """The share of each activity in the wall time, and of ``other``; they add up to 1."""
+        parts = {**self.seconds, "other": self.other_seconds}
+        total = sum(parts.values())
+        return {name: part / total if total > 0 else 0.0 for name, part in parts.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyRecord:
     """A whole study. ``plan`` is None for a study that was not made by this toolkit."""
 
@@ -276,6 +299,8 @@ class StudyRecord:
     plan: StudyPlan | None = None
     storage: str = ""
     """The storage's URL without its password."""
+    overhead: tuple[WorkerSeconds, ...] = ()
+    """Where the time went, of each worker in the order of their starts; empty where nobody measured it."""
 
     @property
     def is_maximized(self) -> bool:

@@ -1,7 +1,7 @@
 """The tables that live beside Optuna's own in a study's database, their schema version, and the database's clock.
 
-Optuna's ``trials`` table is declared with the few columns we count by; everything else of Optuna is reached
-through its own API.
+Optuna's tables are declared with the few columns we count by; everything else of Optuna is reached through its own API,
+or written by `studies.trial_tables`.
 """
 
 from typing import Any
@@ -79,6 +79,17 @@ probes = sa.Table(
     sa.Column("data", _LongText),
 )
 
+overhead = sa.Table(
+    "tuner_overhead",
+    _metadata,
+    sa.Column("session_id", sa.String(32), primary_key=True),
+    sa.Column("study_id", sa.Integer, nullable=False, index=True),
+    sa.Column("worker", sa.String(256), nullable=False),
+    sa.Column("began_at", sa.Double, nullable=False),
+    sa.Column("wall_seconds", sa.Double, nullable=False),
+    sa.Column("seconds", _LongText, nullable=False),
+)
+
 optuna_trials = sa.Table(
     "trials",
     sa.MetaData(),
@@ -88,6 +99,7 @@ optuna_trials = sa.Table(
     sa.Column("state", sa.String(8)),
 )
 
+optuna_params = sa.Table("trial_params", sa.MetaData(), sa.Column("trial_id", sa.Integer))
 
 optuna_studies = sa.Table(
     "studies",
@@ -127,7 +139,7 @@ def has_tables(engine: sa.Engine) -> bool:
 
 def forget_study(connection: sa.Connection, study_id: int) -> None:
     """Delete every row of ours that belongs to ``study_id``."""
-    for table in (epochs, probes, leases, studies):
+    for table in (epochs, probes, leases, overhead, studies):
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
 
 
@@ -141,7 +153,7 @@ def forget_deleted_studies(connection: sa.Connection) -> None:
         optuna_studies.c.study_id == studies.c.study_id, optuna_studies.c.study_name == studies.c.study_name
     )
     connection.execute(sa.delete(studies).where(~lives.exists()))
-    for table in (epochs, probes, leases):
+    for table in (epochs, probes, leases, overhead):
         connection.execute(sa.delete(table).where(table.c.study_id.not_in(sa.select(studies.c.study_id))))
 
 

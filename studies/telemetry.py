@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
+Row = dict[str, Any]
+"""A table's row by column."""
 
 _BLOB_VERSION = 1
 _STEP_QUANTITIES = ("train_loss", "learning_rate", "gradient_norm")
@@ -50,38 +52,40 @@ class TelemetryTables:
 
     def save_epoch(self, trial_id: int, readings: EpochReadings, steps: StepReadings | None) -> None:
         """Keep one epoch of ``trial_id``: the row, and the steps as one blob. One transaction."""
-        row = {name: getattr(readings, name) for name in _EPOCH_QUANTITIES}
-
-        def replace(connection: sa.Connection) -> None:
-            self._delete(connection, tables.epochs, trial_id, tables.epochs.c.epoch == readings.epoch)
-            connection.execute(
-                sa.insert(tables.epochs).values(
-                    trial_id=trial_id,
-                    study_id=self._study_id,
-                    epoch=readings.epoch,
-                    layers=to_json(readings.layers),
-                    steps=None if steps is None else pack_steps(steps),
-                    **row,
-                )
-            )
-
-        in_transaction(self._storage, replace)
+        row = self.epoch_row(trial_id, readings, steps)
+        in_transaction(self._storage, lambda connection: self.write(connection, epochs=[row]))
 
     def save_probes(self, trial_id: int, step_zero: StepZeroProbe | None, data: DataProbe | None) -> None:
         """Keep what was probed before the first step."""
+        row = self.probes_row(trial_id, step_zero, data)
+        in_transaction(self._storage, lambda connection: self.write(connection, probes=[row]))
 
-        def replace(connection: sa.Connection) -> None:
-            self._delete(connection, tables.probes, trial_id)
-            connection.execute(
-                sa.insert(tables.probes).values(
-                    trial_id=trial_id,
-                    study_id=self._study_id,
-                    step_zero=None if step_zero is None else to_json(step_zero),
-                    data=None if data is None else to_json(data),
-                )
-            )
+    def epoch_row(self, trial_id: int, readings: EpochReadings, steps: StepReadings | None) -> Row:
+        """One epoch of one trial as `write` takes it."""
+        return {
+            "trial_id": trial_id,
+            "study_id": self._study_id,
+            "epoch": readings.epoch,
+            "layers": to_json(readings.layers),
+            "steps": None if steps is None else pack_steps(steps),
+            **{name: getattr(readings, name) for name in _EPOCH_QUANTITIES},
+        }
 
-        in_transaction(self._storage, replace)
+    def probes_row(self, trial_id: int, step_zero: StepZeroProbe | None, data: DataProbe | None) -> Row:
+        """One trial's probes as `write` takes them."""
+        return {
+            "trial_id": trial_id,
+            "study_id": self._study_id,
+            "step_zero": None if step_zero is None else to_json(step_zero),
+            "data": None if data is None else to_json(data),
+        }
+
+    def write(
+        self, connection: sa.Connection, *, epochs: Sequence[Row] = (), probes: Sequence[Row] = ()
+    ) -> None:
+        """Keep rows of any number of trials in the caller's transaction; they replace those of the same epoch."""
+        _replace(connection, tables.epochs, ("trial_id", "epoch"), epochs)
+        _replace(connection, tables.probes, ("trial_id",), probes)
 
     def read(self, *, trial_ids: Sequence[int] | None = None, steps: bool = False) -> Mapping[int, Telemetry]:
         """The telemetry by trial id: of ``trial_ids``, or of the whole study; the step cadence only on request."""
@@ -136,9 +140,6 @@ class TelemetryTables:
         frame.insert(1, "step", np.arange(1, len(frame) + 1))
         return frame
 
-    def _delete(self, connection: sa.Connection, table: sa.Table, trial_id: int, *more: Any) -> None:
-        connection.execute(sa.delete(table).where(table.c.trial_id == trial_id, *more))
-
     def _select(
         self, table: sa.Table, trial_ids: Sequence[int] | None, columns: Iterable[Any]
     ) -> sa.Select[Any]:
@@ -168,6 +169,17 @@ class TelemetryTables:
         query = self._select(tables.probes, trial_ids, tables.probes.c)
         rows = in_transaction(self._storage, lambda connection: connection.execute(query).mappings().all())
         return {row["trial_id"]: (_step_zero(row["step_zero"]), _data_probe(row["data"])) for row in rows}
+
+
+def _replace(connection: sa.Connection, table: sa.Table, keys: Sequence[str], rows: Sequence[Row]) -> None:
+    """Insert rows in place of those with the same keys, in words that every engine knows."""
+    if not rows:
+        return
+    same = [table.c[key] == sa.bindparam(f"of_{key}") for key in keys]
+    connection.execute(
+        sa.delete(table).where(*same), [{f"of_{key}": row[key] for key in keys} for row in rows]
+    )
+    connection.execute(sa.insert(table), list(rows))
 
 
 def pack_steps(steps: StepReadings) -> bytes:

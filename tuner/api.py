@@ -26,6 +26,7 @@ def search(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keyw
     resolution: int = GRID_RESOLUTION,
     seed: int = 0,
     workers: int | None = None,
+    lanes: int | None = None,
     timeout: float | None = None,
     device: str = "auto",
     metric: str = "validation_accuracy",
@@ -51,7 +52,9 @@ def search(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keyw
         pruner: median, percentile, hyperband, asha, patient or none.
         resolution: points per continuous lever of a grid.
         seed: of the sampler's stream and of every training.
-        workers: processes on this machine; None takes one a core, up to 4, and 1 on an accelerator.
+        workers: processes that work, this one among them; None takes one a core, as far as memory allows, and 1 on an
+            accelerator.
+        lanes: trials that a worker trains together; None takes what a short probe of this machine finds fastest.
         timeout: seconds after which no training goes on; unfinished ones are queued again.
         metric: what is tuned; see `Objective`.
         direction: ``maximize`` or ``minimize``; None takes the metric's own.
@@ -68,7 +71,7 @@ def search(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keyw
         KeyboardInterrupt: after Ctrl-C, when everything was handed back; the study can be resumed.
         RuntimeError: when the same exception ended three trials in a row.
     """
-    check_limits(workers=workers, timeout=timeout, grace=grace)
+    check_limits(workers=workers, lanes=lanes, timeout=timeout, grace=grace)
     prepared = prepare_search(
         space,
         task,
@@ -88,7 +91,7 @@ def search(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keyw
         enqueue=enqueue,
         data_dir=data_dir,
     )
-    found = prepared.run(workers=workers, timeout=timeout, grace=grace, on_progress=on_progress)
+    found = prepared.run(workers=workers, lanes=lanes, timeout=timeout, grace=grace, on_progress=on_progress)
     return _raise_unless_ended(found)
 
 
@@ -98,6 +101,7 @@ def resume(  # noqa: PLR0913
     storage: str | None = None,
     trials: int | None = None,
     workers: int | None = None,
+    lanes: int | None = None,
     timeout: float | None = None,
     device: str = "auto",
     data_dir: str | Path | None = None,
@@ -110,9 +114,9 @@ def resume(  # noqa: PLR0913
         ConfigurationError: when there is no such study, or not enough is recorded of it to go on.
         DataError: when its data cannot be had.
     """
-    check_limits(workers=workers, timeout=timeout, grace=grace)
+    check_limits(workers=workers, lanes=lanes, timeout=timeout, grace=grace)
     prepared = prepare_resume(study, storage=storage, trials=trials, device=device, data_dir=data_dir)
-    found = prepared.run(workers=workers, timeout=timeout, grace=grace, on_progress=on_progress)
+    found = prepared.run(workers=workers, lanes=lanes, timeout=timeout, grace=grace, on_progress=on_progress)
     return _raise_unless_ended(found)
 
 

@@ -54,6 +54,7 @@ def search_listed(  # noqa: PLR0913, D417 - as `tuner.search`: one keyword per c
     model: str | Callable[..., Any] | None = None,
     evaluates_test: bool = False,
     workers: int | None = None,
+    lanes: int | None = None,
     timeout: float | None = None,
     device: str = "auto",
     data_dir: str | Path | None = None,
@@ -79,7 +80,7 @@ def search_listed(  # noqa: PLR0913, D417 - as `tuner.search`: one keyword per c
 
     Interruption, a timeout and a halted search are no exceptions here: see ``Listed.search``.
     """
-    check_limits(workers=workers, timeout=timeout, grace=grace, epochs=epochs, seed=seed)
+    check_limits(workers=workers, lanes=lanes, timeout=timeout, grace=grace, epochs=epochs, seed=seed)
     given = {**(fixed or {}), **({"model": model} if isinstance(model, str) else {})}
     space, rows = listed_space(configs, name=name, fixed=given, defaults={"seed": seed, "epochs": epochs})
     prepared = prepare_listed(
@@ -98,7 +99,7 @@ def search_listed(  # noqa: PLR0913, D417 - as `tuner.search`: one keyword per c
         data_dir=data_dir,
         announce=announce,
     )
-    found = prepared.run(workers=workers, timeout=timeout, grace=grace, on_progress=on_progress)
+    found = prepared.run(workers=workers, lanes=lanes, timeout=timeout, grace=grace, on_progress=on_progress)
     return Listed(search=found, configs=tuple(configs), trials=_ended_trials(prepared, rows))
 
 

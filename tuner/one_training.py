@@ -15,7 +15,7 @@ from studies.leases import GRACE_SECONDS, Leases, Refusal
 from studies.plan import StudyPlan
 from studies.recorded import RecordedStudy, create_study
 from studies.records import EpochReadings, Outcome, StepReadings, StudyRecord, Telemetry, TrialRecord
-from tuner.searching.ask_tell import error_record
+from tuner.searching.failures import error_record
 from tuner.searching.names import task_name
 from tuner.searching.objective import Task
 from tuner.searching.planning import versions

@@ -1,27 +1,38 @@
 """A search that is checked and ready: it runs in this process or in workers, and says how it ended."""
 
+import contextlib
 import logging
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from search_spaces.errors import ConfigurationError
+from studies.overhead import total
 from studies.recorded import RecordedStudy, open_study
-from studies.records import StudyRecord, TrialCounts, TrialError, TrialRecord
+from studies.records import StudyRecord, TrialCounts, TrialError, TrialRecord, WorkerSeconds
 from studies.storage import shown_url
 from tuner.launchers.cores import available_cores
 from tuner.launchers.local import LocalLauncher, WorkerExit
-from tuner.searching.ask_tell import STORAGE_ERRORS, Ending, WorkerEnd, repeated_error
+from tuner.launchers.standby import Standby, standing_by
+from tuner.searching.ask_tell import Ending, WorkerEnd
+from tuner.searching.desk import STORAGE_ERRORS
+from tuner.searching.metering import OverheadMeter
 from tuner.searching.names import is_importable, task_name
 from tuner.searching.objective import Objective
+from tuner.searching.parallelism import data_bytes
+from tuner.searching.worker_count import WorkerChoice, choose_workers
+from tuner.training.batching.memory import memory_meter
+from tuner.training.devices import resolve_device
+from tuner.training.stopwatch import Stopwatch
 from tuner.worker import Interruption, WorkerSettings, listening_for_signals, run_worker
 
-MAX_DEFAULT_WORKERS = 4
-"""Each worker holds its own copy of the data; more are started only if someone asks for them."""
-_PROGRESS_SECONDS = 0.3
+_PROGRESS_SECONDS = 0.5
 _CLEAN_EXITS = {0, 3}
 """Of a worker: all is done, or time was up before any trial completed."""
 
@@ -35,11 +46,13 @@ class Search:
     ending: Ending
     seconds: float
     exits: tuple[WorkerExit, ...] = ()
-    """Of the worker processes; empty when the search ran in this process."""
+    """Of the worker processes beside this one."""
     error: TrialError | None = None
     """The exception that halted the search."""
     interrupted_by: int | None = None
     """The exit code that the signal stands for."""
+    overhead: WorkerSeconds | None = None
+    """Where the time of this search's workers went, this process among them."""
 
     def record(self, *, steps: bool = False) -> StudyRecord:
         """Everything the study remembers."""
@@ -69,6 +82,13 @@ class Search:
             if best is None
             else {"number": best.number, "value": best.value, "config": best.config},
             "seconds": self.seconds,
+            "overhead": None
+            if self.overhead is None
+            else {
+                "wall_seconds": self.overhead.wall_seconds,
+                "seconds": self.overhead.seconds,
+                "shares": self.overhead.shares(),
+            },
         }
 
 
@@ -98,89 +118,158 @@ class PreparedSearch:
     data_dir: Path | None
 
     def run(
-        self, *, workers: int | None, timeout: float | None, grace: float, on_progress: ProgressCallback
+        self,
+        *,
+        workers: int | None,
+        timeout: float | None,
+        grace: float,
+        on_progress: ProgressCallback,
+        lanes: int | None = None,
+        workers_in_all: int | None = None,
+        standby: Standby | None = None,
+        before_seconds: float = 0.0,
     ) -> Search:
-        """Work until the budget is spent, time is up, or someone interrupts."""
-        n_workers = self._n_workers(workers)
+        """Work until the budget is spent, time is up, or someone interrupts.
+
+        This process is one of the workers: a process that only waits would take memory and a core's time for nothing.
+
+        Args:
+            workers: processes that work, this one among them; None lets the machine decide.
+            timeout: seconds after which no training goes on.
+            grace: seconds of silence after which a worker counts as dead.
+            on_progress: called now and then.
+            lanes: of each worker's cohorts; None lets a probe decide.
+            workers_in_all: of the search, where others were started elsewhere; None takes ``workers``.
+            standby: worker processes that were started before, if there are any.
+            before_seconds: of this process that count as its start-up.
+        """
+        choice = self._workers(workers)
         settings = WorkerSettings(
             n_trials=self.n_trials,
             timeout_seconds=timeout,
             grace_seconds=grace,
             device=self.device,
             data_dir=self.data_dir,
+            lanes=lanes,
+            n_workers=workers_in_all or choice.n_workers,
         )
-        n_before = len(self.recorded.study.get_trials(deepcopy=False))
-        teller = _ProgressTeller(self.recorded, self.n_trials, on_progress)
-        exits: list[WorkerExit] = []
-        with listening_for_signals() as interruption:
-            if n_workers == 1:
-                end = self._run_here(settings, interruption, teller)
-            else:
-                launcher = LocalLauncher(self.recorded, settings, n_workers=n_workers)
-                exits = launcher.run(interruption=interruption, on_poll=teller.tell)
-                end = self._end_of(exits, interruption, n_before)
+        known = self.recorded.overhead.read().keys()
+        stopwatch = Stopwatch()
+        meter = OverheadMeter(self.recorded.overhead, stopwatch, before_seconds=before_seconds)
+        teller = _ProgressTeller(self.recorded, self.n_trials, on_progress, stopwatch)
+        with (
+            listening_for_signals() as interruption,
+            _threads_of(choice),
+            self._beside(choice, settings, standby) as launcher,
+        ):
+            end = self._run_here(settings, interruption, teller, meter, stopwatch)
+            with stopwatch.on("idle"):
+                exits = launcher.see_through(interruption=interruption, on_poll=teller.tell)
+        for worker in exits:
+            if worker.exit_code not in _CLEAN_EXITS and not interruption.is_requested():
+                _log.warning(
+                    "A worker ended with exit code %d: %s (log: %s)",
+                    worker.exit_code,
+                    worker.last_words,
+                    worker.log,
+                )
+        meter.keep()
         teller.tell(now=True)
         return Search(
             study=self.recorded.name,
             storage=self.recorded.url,
-            ending=end.ending,
+            ending=Ending.INTERRUPTED if interruption.is_requested() else end.ending,
             error=end.error,
             seconds=teller.seconds,
             exits=tuple(exits),
             interrupted_by=interruption.exit_code if interruption.is_requested() else None,
+            overhead=total(
+                each for session, each in self.recorded.overhead.read().items() if session not in known
+            ),
         )
 
+    @contextlib.contextmanager
+    def _beside(
+        self, choice: WorkerChoice, settings: WorkerSettings, standby: Standby | None
+    ) -> Iterator[LocalLauncher]:
+        """The other workers, which work while the body runs; if it ends early, they are ended, too."""
+        n_others = choice.n_workers - 1
+        n_ready = 0 if standby is None else len(standby)
+        with standing_by(max(n_others - n_ready, 0), n_threads=choice.n_threads) as late:
+            launcher = LocalLauncher(self.recorded, settings)
+            try:
+                if standby is not None:
+                    launcher.start(min(n_others, n_ready), standby)
+                    standby.dismiss()
+                launcher.start(len(late), late)
+                yield launcher
+            finally:
+                launcher.end()
+
     def _run_here(
-        self, settings: WorkerSettings, interruption: Interruption, teller: "_ProgressTeller"
+        self,
+        settings: WorkerSettings,
+        interruption: Interruption,
+        teller: "_ProgressTeller",
+        meter: OverheadMeter,
+        stopwatch: Stopwatch,
     ) -> WorkerEnd:
+        def tell(_: object) -> None:
+            teller.tell()
+            meter.keep_now_and_then()
+
         return run_worker(
             self.recorded,
             settings,
             interruption=interruption,
             objective=self.objective,
-            on_epoch=lambda _number, _readings: teller.tell(),
-            on_trial=lambda _number: teller.tell(),
+            on_epoch=lambda _number, readings: tell(readings),
+            on_trial=tell,
+            stopwatch=stopwatch,
         )
 
-    def _n_workers(self, workers: int | None) -> int:
+    def _workers(self, workers: int | None) -> WorkerChoice:
+        """How many processes and threads; only this one where others could not import what is searched."""
         importable = all(is_importable(part) for part in (self.objective.task, self.objective.model or ""))
-        if workers is None:
-            return _default_workers(self.device) if importable else 1
-        if workers > 1 and not importable:
+        if workers is not None and workers > 1 and not importable:
             raise ConfigurationError(
                 f"{task_name(self.objective.task)!r} is a function of a script, a notebook or another function, "
                 f"which worker processes cannot import; move it to a module, or use workers=1."
             )
-        return workers
-
-    def _end_of(self, exits: list[WorkerExit], interruption: Interruption, n_before: int) -> WorkerEnd:
-        """What the worker processes' exit codes add up to."""
-        if interruption.is_requested():
-            return WorkerEnd(ending=Ending.INTERRUPTED)
-        counts = self.recorded.record(telemetry=False).counts
-        if counts.counted >= self.n_trials:
-            return WorkerEnd(ending=Ending.BUDGET_SPENT)
-        failed = [end for end in exits if end.exit_code not in _CLEAN_EXITS]
-        if not failed:
-            return WorkerEnd(ending=Ending.OUT_OF_TIME)
-        repeated = repeated_error(self.recorded.study, since=n_before)
-        if repeated is not None:
-            return WorkerEnd(ending=Ending.HALTED, error=repeated)
-        error = TrialError(
-            type=f"a worker ended with exit code {failed[0].exit_code}",
-            message=f"{failed[0].last_words} (log: {failed[0].log})",
+        device = resolve_device(self.device)
+        return choose_workers(
+            device=device.type,
+            n_cores=available_cores(),
+            n_trials=self.n_trials,
+            data_bytes=data_bytes(self.objective),
+            available_bytes=memory_meter(device).available_bytes(),
+            workers=workers if importable else 1,
         )
-        return WorkerEnd(ending=Ending.HALTED, error=error)
+
+
+@contextlib.contextmanager
+def _threads_of(choice: WorkerChoice) -> Iterator[None]:
+    """Torch with as many threads as each of the workers has; one that works alone keeps what it has."""
+    own = torch.get_num_threads()
+    if choice.n_workers > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(choice.n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(own)
 
 
 class _ProgressTeller:
     """Calls back at most every `_PROGRESS_SECONDS`: reading a study costs more than drawing a bar."""
 
-    def __init__(self, recorded: RecordedStudy, n_trials: int, on_progress: ProgressCallback) -> None:
+    def __init__(
+        self, recorded: RecordedStudy, n_trials: int, on_progress: ProgressCallback, stopwatch: Stopwatch
+    ) -> None:
         # A plain reader: the writers' storage would queue for SQLite's write lock at every look.
         self._reader = open_study(recorded.name, recorded.url)
         self._n_trials = n_trials
         self._on_progress = on_progress
+        self._stopwatch = stopwatch
         self._started = time.monotonic()
         self._told_at = 0.0
 
@@ -192,17 +281,10 @@ class _ProgressTeller:
         if not now and time.monotonic() - self._told_at < _PROGRESS_SECONDS:
             return
         self._told_at = time.monotonic()
-        try:
-            record = self._reader.record(telemetry=False)
-        except STORAGE_ERRORS as error:  # a bar that stands still for a moment harms nobody
-            _log.info("Progress could not be read (%s).", error)
-            return
-        self._on_progress(Progress(record=record, n_trials=self._n_trials, seconds=self.seconds))
-
-
-def _default_workers(device: str) -> int:
-    from tuner.training.devices import resolve_device
-
-    if resolve_device(device).type != "cpu":
-        return 1
-    return min(available_cores(), MAX_DEFAULT_WORKERS)
+        with self._stopwatch.on("storage"):
+            try:
+                record = self._reader.record(telemetry=False)
+            except STORAGE_ERRORS as error:  # a bar that stands still for a moment harms nobody
+                _log.info("Progress could not be read (%s).", error)
+                return
+            self._on_progress(Progress(record=record, n_trials=self._n_trials, seconds=self.seconds))

@@ -259,7 +259,7 @@ def prepare_resume(
 
 def check_limits(**limits: float | None) -> None:
     """Raise a ConfigurationError for a limit that makes no sense; each is given as the command line calls it."""
-    lowest = {"trials": 1, "epochs": 1, "workers": 1, "seed": 0, "resolution": 2}
+    lowest = {"trials": 1, "epochs": 1, "workers": 1, "lanes": 1, "seed": 0, "resolution": 2}
     for name, value in limits.items():
         if value is None:
             continue

@@ -1,6 +1,7 @@
 """One process that works on a study: open it, rebuild its objective, run the ask/tell loop, end cleanly on a signal."""
 
 import contextlib
+import logging
 import signal
 import threading
 import time
@@ -10,11 +11,16 @@ from pathlib import Path
 from types import FrameType
 
 from studies.leases import GRACE_SECONDS
+from studies.plan import StudyPlan
 from studies.recorded import RecordedStudy
 from studies.records import EpochReadings
 from tuner.searching.ask_tell import AskTellLoop, Limits, WorkerEnd
 from tuner.searching.objective import Objective
+from tuner.searching.parallelism import LaneChoice, choose_lanes
 from tuner.searching.planning import objective_of
+from tuner.training.stopwatch import Stopwatch
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,10 @@ class WorkerSettings:
     grace_seconds: float = GRACE_SECONDS
     device: str = "auto"
     data_dir: Path | None = None
+    lanes: int | None = None
+    """Trials trained together; None lets a probe of the machine decide."""
+    n_workers: int = 1
+    """That work on the study at once, as far as is known: each takes its fair share of what is left."""
 
 
 class Interruption:
@@ -73,6 +83,7 @@ def run_worker(
     objective: Objective | None = None,
     on_epoch: Callable[[int, EpochReadings], None] = lambda _number, _readings: None,
     on_trial: Callable[[int], None] = lambda _number: None,
+    stopwatch: Stopwatch | None = None,
 ) -> WorkerEnd:
     """Work on a study until nothing is left to do.
 
@@ -83,6 +94,7 @@ def run_worker(
         objective: where the caller has it already; else it is rebuilt from the plan.
         on_epoch: called after each epoch with the trial's number.
         on_trial: called after each trial.
+        stopwatch: counts the seconds by activity, for the overhead meter of whoever calls.
     """
     if recorded.plan is None:
         raise ValueError("Only a study with a plan can be worked on.")
@@ -91,14 +103,37 @@ def run_worker(
     limits = Limits(
         n_trials=settings.n_trials,
         deadline=None if settings.timeout_seconds is None else started + settings.timeout_seconds,
+        n_workers=settings.n_workers,
         is_interrupted=interruption.is_requested,
     )
+    stopwatch = stopwatch or Stopwatch()
+    with stopwatch.on("startup"):
+        choice = _chosen_lanes(objective, settings, recorded.plan)
+    _log.info("%s", choice.reason)
     loop = AskTellLoop(
         recorded,
         objective,
         limits,
         grace_seconds=settings.grace_seconds,
+        lanes=choice,
+        stopwatch=stopwatch,
         on_epoch=on_epoch,
         on_trial=on_trial,
     )
     return loop.run()
+
+
+def _chosen_lanes(objective: Objective, settings: WorkerSettings, plan: StudyPlan) -> LaneChoice:
+    """What the probe says; where a user's model cannot take it, its trials are trained one by one, and tell why."""
+    try:
+        return choose_lanes(
+            objective,
+            n_trials=settings.n_trials,
+            n_workers=settings.n_workers,
+            lanes=settings.lanes,
+            sampler=plan.sampler,
+            pruner=plan.pruner,
+        )
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's model raises
+        reason = f"The probe of lanes ended with {type(error).__name__} ({error})"
+        return LaneChoice(n_lanes=settings.lanes or 1, refills=False, reason=f"{reason}; trials tell more.")

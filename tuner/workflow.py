@@ -159,6 +159,7 @@ def tune(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keywor
     direction: str | None = None,
     start_from: str | None = None,
     workers: int | None = None,
+    lanes: int | None = None,
     device: str = "auto",
     data_dir: str | Path | None = None,
     grace: float = GRACE_SECONDS,
@@ -188,8 +189,9 @@ def tune(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keywor
         metric: what is tuned; None is validation_accuracy, or validation_loss for a regression.
         direction: of the metric; None takes its own.
         start_from: take this step and those after it once more, in new studies; earlier ones are read back.
-        workers: processes on this machine at most; None takes one a core, up to 4, and 1 on an accelerator. A round
-            that ends as soon in this process starts no others.
+        workers: processes on this machine at most; None takes one a core, and 1 on an accelerator. A round that ends
+            as soon in this process starts no others.
+        lanes: trials that a worker trains together, as for `tuner.search`.
         device: ``auto``, ``cpu``, ``cuda``, ...
         data_dir: where the data lies.
         grace: seconds of silence after which a worker counts as dead.
@@ -205,7 +207,7 @@ def tune(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keywor
         InterruptedGuideError: after a signal, when everything was handed back.
         RuntimeError: when trainings fail.
     """
-    check_limits(workers=workers, grace=grace, epochs=epochs, seed=seed)
+    check_limits(workers=workers, lanes=lanes, grace=grace, epochs=epochs, seed=seed)
     checked_step(start_from)
     dataset = load_dataset(task, data_dir=folder(data_dir), announce=announce)
     asked = checked_request(
@@ -224,6 +226,7 @@ def tune(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keywor
         metric=metric,
         direction=direction,
         workers=workers,
+        lanes=lanes,
         device=device,
         data_dir=folder(data_dir),
         grace=grace,
@@ -252,7 +255,9 @@ def plan_tune(task: Task, *, budget: str | Budget | None = None, **asked_for: An
     ignored = {"grace", "on_step", "on_progress", "on_plan", "announce"}
     kept = {key: value for key, value in asked_for.items() if key not in ignored}
     kept["data_dir"] = folder(kept.get("data_dir"))
-    check_limits(workers=kept.get("workers"), epochs=kept.get("epochs"), seed=kept.get("seed"))
+    check_limits(
+        workers=kept.get("workers"), lanes=kept.get("lanes"), epochs=kept.get("epochs"), seed=kept.get("seed")
+    )
     start_from = checked_step(kept.pop("start_from", None))
     dataset = load_dataset(task, data_dir=kept["data_dir"], announce=asked_for.get("announce"))
     asked = checked_request(task, dataset, budget=budget, **kept)

@@ -20,6 +20,7 @@ from studies.importance import Importances
 from studies.records import StudyRecord
 from studies.reports import drawing, figures, wording
 from studies.reports.axes import ACCURACIES
+from studies.reports.overhead_figures import draw_where_time_went, where_time_went
 
 MAX_ROWS = 200
 """Trials in the table: more make a slow page and are no reading."""
@@ -92,6 +93,7 @@ def render(
         slices=_slices(record, ranked),
         best=_best(record),
         table=_table(record),
+        time=_time(record),
         made=_made(record),
         next_commands=next_commands,
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own bundle, not a user's text
@@ -181,6 +183,20 @@ def _best(record: StudyRecord) -> dict[str, Any] | None:
         "yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True).strip() if config else "",
         "command": wording.train_command(record, record.best),
     }
+
+
+def _time(record: StudyRecord) -> tuple[str, Drawing] | None:
+    """Where the time went: the sentence, and the figure below it."""
+    data = where_time_went(record)
+    if data is None:
+        return None
+    caption = (
+        "One bar a worker, from its start to its end. Idle is waiting for other workers; startup is imports, "
+    )
+    caption += "reading the data and probing the machine; other is what none of these has counted."
+    if data.n_left_out:
+        caption += f" {data.n_left_out} workers with less time are only in the sum."
+    return data.sentence, _drawing(draw_where_time_went(data), "time", caption)
 
 
 def _table(record: StudyRecord) -> dict[str, Any]:

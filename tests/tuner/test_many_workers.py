@@ -73,14 +73,14 @@ def prepared(url: str, n_trials: int, **more: Any) -> prepared_search.PreparedSe
         study="shared",
         storage=url,
         trials=n_trials,
-        epochs=6,
+        epochs=60,  # a cohort of some seconds: shorter ones are done between two looks at the study
         fixed={"batch_size": 32},
         **more,
     )
 
 
 def test_four_workers_one_killed_in_mid_trial(storage_url: str) -> None:
-    """40 counted trials, none RUNNING, the killed one lost and its config finished by another."""
+    """40 counted trials, none RUNNING, the killed one's are lost and their configs finished by others."""
     recorded = prepared(storage_url, 40).recorded
     workers = [
         tuner_command("worker", "shared", "--quiet", "--grace", "6", url=storage_url) for _ in range(4)
@@ -103,17 +103,19 @@ def test_four_workers_one_killed_in_mid_trial(storage_url: str) -> None:
     ).read_text()
     record = open_study("shared", storage_url).record()
     check_exactly(record, 40)
-    assert record.counts.lost == 1
-    lost = next(trial for trial in record.trials if trial.outcome is Outcome.LOST)
-    heir = next(trial for trial in record.trials if trial.replaces == lost.number)
-    assert heir.state in {"complete", "pruned"}
+    lost = {trial.number for trial in record.trials if trial.outcome is Outcome.LOST}
+    assert set(killed) <= lost
+    heirs = [trial for trial in record.trials if trial.replaces in lost]
+    assert len(heirs) == len(lost)
+    assert {heir.state for heir in heirs} <= {"complete", "pruned"}
 
 
 def test_killing_everything_and_running_the_same_command_again(sqlite_url: str) -> None:
     """`tuner search` and its workers are SIGKILLed in mid-run; the same command ends with the exact total."""
     command = ("search", "--task", "digits", "--space", "quick", "--study", "shared", "--trials", "16")
     # Trials of a second or two: shorter ones are all done between two looks at the study.
-    command += ("--epochs", "40", "--pruner", "none", "--workers", "2", "--set", "batch_size=32")
+    command += ("--epochs", "40", "--pruner", "none", "--workers", "2", "--lanes", "2")
+    command += ("--set", "batch_size=32")
     parent = tuner_command(*command, url=sqlite_url)
 
     def has_begun() -> bool:
@@ -127,7 +129,7 @@ def test_killing_everything_and_running_the_same_command_again(sqlite_url: str) 
 
     wait_for(has_begun)
     family = [*psutil.Process(parent.pid).children(recursive=True), psutil.Process(parent.pid)]
-    assert len(family) >= 3
+    assert len(family) >= 2  # the parent is a worker, too
     for process in family:
         process.kill()
     psutil.wait_procs(family, timeout=20)

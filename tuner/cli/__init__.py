@@ -8,6 +8,7 @@ import typer
 from search_spaces.errors import ConfigurationError, DataError
 from tuner.cli import (
     demonstrating,
+    doctoring,
     experimenting,
     guiding,
     importing,
@@ -42,6 +43,7 @@ for _module in (
     vocabulary,
     importing,
     experimenting,
+    doctoring,
 ):
     _module.add_to(app)
 

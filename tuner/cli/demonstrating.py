@@ -19,6 +19,7 @@ from tuner.cli.output import (
     show_trials_line,
 )
 from tuner.cli.progress import showing_progress
+from tuner.cli.starting import process_age_seconds, workers_standing_by
 
 if TYPE_CHECKING:
     from studies.diagnosis import Finding
@@ -39,6 +40,7 @@ def demo(
         str, typer.Option(help="auto is MNIST if it can be had, else scikit-learn's digits.")
     ] = "auto",
     workers: options.Workers = None,
+    lanes: options.Lanes = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
     as_json: options.Json = False,
@@ -47,25 +49,34 @@ def demo(
     """Search learning rate, momentum, weight decay and dropout, and tell what was found."""
     set_up_logging(quiet=quiet, log_file=None)
     note("Loading torch and the data …", quiet=quiet)
-    from studies.diagnosis import diagnose_record
-    from studies.importance import importances_of
-    from tuner import preparing
-    from tuner.training.data import load_dataset
+    with workers_standing_by(workers, device="auto", n_trials=N_TRIALS) as standby:
+        from studies.diagnosis import diagnose_record
+        from studies.importance import importances_of
+        from tuner import preparing
+        from tuner.training.data import load_dataset
 
-    # The name of the data is part of the study's: the demo goes on wherever it is, with MNIST or without.
-    name = load_dataset(task, data_dir=data_dir, announce=lambda line: note(line, quiet=quiet)).name
-    prepared = preparing.prepare_search(
-        "quick",
-        name if task == "auto" else task,
-        study=f"{STUDY}-{name}",
-        storage=storage,
-        trials=N_TRIALS,
-        epochs=N_EPOCHS,
-        data_dir=data_dir,
-        announce=lambda line: note(line, quiet=quiet),
-    )
-    with showing_progress(quiet=quiet) as show:
-        found = prepared.run(workers=workers, timeout=None, grace=60.0, on_progress=show)
+        # The name of the data is part of the study's: the demo goes on wherever it is, with MNIST or without.
+        name = load_dataset(task, data_dir=data_dir, announce=lambda line: note(line, quiet=quiet)).name
+        prepared = preparing.prepare_search(
+            "quick",
+            name if task == "auto" else task,
+            study=f"{STUDY}-{name}",
+            storage=storage,
+            trials=N_TRIALS,
+            epochs=N_EPOCHS,
+            data_dir=data_dir,
+            announce=lambda line: note(line, quiet=quiet),
+        )
+        with showing_progress(quiet=quiet) as show:
+            found = prepared.run(
+                workers=workers,
+                lanes=lanes,
+                timeout=None,
+                grace=60.0,
+                on_progress=show,
+                standby=standby,
+                before_seconds=process_age_seconds(),
+            )
     say_ending(found, n_wanted=prepared.n_trials)
     if found.interrupted_by is not None:
         sys.exit(exit_code(found))

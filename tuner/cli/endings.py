@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tuner.cli.output import note
+from tuner.cli.output import note, say
 
 if TYPE_CHECKING:
     from tuner.prepared_search import Search
@@ -24,6 +24,16 @@ def say_ending(found: "Search", *, n_wanted: int) -> None:
     elif found.ending is Ending.HALTED and found.error is not None:
         where = f" at {found.error.where}" if found.error.where else ""
         note(f"error: the search ended early: {found.error.type}{where}: {found.error.message}")
+
+
+def show_overhead(found: "Search") -> None:
+    """Where the time of the search went, in one line."""
+    from studies.overhead import advice, shares_text
+
+    if found.overhead is not None:
+        say(shares_text(found.overhead), head="\nTime    ")
+        if hint := advice(found.overhead):
+            say(f"        {hint}")
 
 
 def exit_code(found: "Search") -> int:

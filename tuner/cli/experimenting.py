@@ -39,6 +39,7 @@ def experiments(
     ] = _CLAIMED_FOR,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each config; batch 1 has one.")] = 3,
     workers: options.Workers = None,
+    lanes: options.Lanes = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
@@ -68,7 +69,8 @@ def experiments(
             f"The claims were made for {_CLAIMED_FOR}; on {task} they are checked all the same.", quiet=quiet
         )
     asked: dict[str, Any] = {
-        "seeds": range(seeds), "workers": workers, "storage": storage, "data_dir": data_dir, "device": device,
+        "seeds": range(seeds), "workers": workers, "lanes": lanes, "storage": storage, "data_dir": data_dir,
+        "device": device,
     }  # fmt: skip
     conducted: list[ConductedExperiment] = []
     for place, each in enumerate(chosen, 1):

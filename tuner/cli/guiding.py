@@ -80,6 +80,7 @@ def tune(
         Path | None, typer.Option(metavar="FILE", help="The config (YAML) you use now: the baseline.")
     ] = None,
     workers: options.Workers = None,
+    lanes: options.Lanes = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
@@ -107,7 +108,7 @@ def tune(
     asked: dict[str, Any] = {
         "space": space, "budget": budget, "goal": goal, "study": study, "storage": storage, "present": present,
         "fixed": fixed, "epochs": epochs, "seed": seed, "model": model or _model_of(settings), "metric": metric,
-        "direction": direction, "workers": workers, "device": device, "data_dir": data_dir,
+        "direction": direction, "workers": workers, "lanes": lanes, "device": device, "data_dir": data_dir,
     }  # fmt: skip
     if dry_run:
         planned = workflow.plan_tune(task, start_from=start_from, announce=note, **asked)

@@ -28,7 +28,13 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a config key; may be repeated.")
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Processes on this machine.", show_default="one a core, up to 4")
+    int | None, typer.Option(min=1, help="Processes on this machine.", show_default="one a core")
+]
+Lanes = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Trials that each worker trains together.", show_default="as a short probe finds"
+    ),
 ]
 Timeout = Annotated[
     float | None, typer.Option(help="Seconds after which no training goes on.", show_default="none")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuner.cli import options
-from tuner.cli.endings import exit_code, say_ending
+from tuner.cli.endings import exit_code, say_ending, show_overhead
 from tuner.cli.output import (
     next_commands,
     note,
@@ -19,8 +19,10 @@ from tuner.cli.output import (
     show_trials_line,
 )
 from tuner.cli.progress import showing_progress
+from tuner.cli.starting import process_age_seconds, workers_standing_by
 
 if TYPE_CHECKING:
+    from tuner.launchers.standby import Standby
     from tuner.prepared_search import PreparedSearch, Search
 
 _GRACE_SECONDS = 60.0
@@ -66,6 +68,7 @@ def search(
         Path | None, typer.Option(metavar="FILE", help="A config (YAML) to train first: the one you use now.")
     ] = None,
     workers: options.Workers = None,
+    lanes: options.Lanes = None,
     timeout: options.Timeout = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
@@ -87,8 +90,6 @@ def search(
     enqueued = None if enqueue is None else options.read_config_file(enqueue)
     set_up_logging(quiet=quiet, log_file=log_file)
     note("Loading torch and the data …", quiet=quiet)
-    from tuner import preparing
-
     asked: dict[str, Any] = {
         "study": study, "storage": storage, "trials": trials, "epochs": epochs, "sampler": sampler,
         "pruner": pruner, "resolution": resolution, "seed": seed, "device": device, "metric": metric,
@@ -96,11 +97,19 @@ def search(
         "fixed": fixed, "enqueue": enqueued, "data_dir": data_dir,
     }  # fmt: skip
     if dry_run:
+        from tuner import preparing
+
         _show_plan(preparing.plan_search(space, task, announce=note, **asked), trials=trials, as_json=as_json)
         return
-    preparing.check_limits(workers=workers, timeout=timeout, grace=grace)
-    prepared = preparing.prepare_search(space, task, announce=lambda line: note(line, quiet=quiet), **asked)
-    _run(prepared, workers=workers, timeout=timeout, grace=grace, quiet=quiet, as_json=as_json)
+    with workers_standing_by(workers, device=device, n_trials=trials) as standby:
+        from tuner import preparing
+
+        preparing.check_limits(workers=workers, lanes=lanes, timeout=timeout, grace=grace)
+        prepared = preparing.prepare_search(
+            space, task, announce=lambda line: note(line, quiet=quiet), **asked
+        )
+        limits = {"workers": workers, "lanes": lanes, "timeout": timeout, "grace": grace}
+        _run(prepared, limits, standby, quiet=quiet, as_json=as_json)
 
 
 def resume(
@@ -109,6 +118,7 @@ def resume(
         int | None, typer.Option(help="The study's total.", show_default="as asked for last")
     ] = None,
     workers: options.Workers = None,
+    lanes: options.Lanes = None,
     timeout: options.Timeout = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
@@ -121,18 +131,20 @@ def resume(
     """Go on with a study: its task, space, sampler and pruner as recorded, without repeating a suggestion."""
     set_up_logging(quiet=quiet, log_file=log_file)
     note("Loading torch and the data …", quiet=quiet)
-    from tuner import preparing
+    with workers_standing_by(workers, device=device, n_trials=trials) as standby:
+        from tuner import preparing
 
-    preparing.check_limits(workers=workers, timeout=timeout, grace=grace)
-    prepared = preparing.prepare_resume(
-        study,
-        storage=storage,
-        trials=trials,
-        device=device,
-        data_dir=data_dir,
-        announce=lambda line: note(line, quiet=quiet),
-    )
-    _run(prepared, workers=workers, timeout=timeout, grace=grace, quiet=quiet, as_json=as_json)
+        preparing.check_limits(workers=workers, lanes=lanes, timeout=timeout, grace=grace)
+        prepared = preparing.prepare_resume(
+            study,
+            storage=storage,
+            trials=trials,
+            device=device,
+            data_dir=data_dir,
+            announce=lambda line: note(line, quiet=quiet),
+        )
+        limits = {"workers": workers, "lanes": lanes, "timeout": timeout, "grace": grace}
+        _run(prepared, limits, standby, quiet=quiet, as_json=as_json)
 
 
 def worker(
@@ -140,6 +152,11 @@ def worker(
     trials: Annotated[
         int | None, typer.Option(help="The study's total.", show_default="as asked for last")
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="That work on the study in all; each takes its fair share of what is left."),
+    ] = 1,
+    lanes: options.Lanes = None,
     timeout: options.Timeout = None,
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
@@ -153,12 +170,20 @@ def worker(
     set_up_logging(quiet=quiet, log_file=log_file)
     from tuner import preparing
 
-    preparing.check_limits(timeout=timeout, grace=grace)
+    preparing.check_limits(workers=workers, lanes=lanes, timeout=timeout, grace=grace)
     prepared = preparing.prepare_resume(
         study, storage=storage, trials=trials, device=device, data_dir=data_dir, retries_failed=False
     )
     with showing_progress(quiet=quiet) as show:
-        found = prepared.run(workers=1, timeout=timeout, grace=grace, on_progress=show)
+        found = prepared.run(
+            workers=1,
+            workers_in_all=workers,
+            lanes=lanes,
+            timeout=timeout,
+            grace=grace,
+            on_progress=show,
+            before_seconds=process_age_seconds(),
+        )
     if as_json:
         print_json(found.to_json())
     sys.exit(exit_code(found))
@@ -176,15 +201,16 @@ def _check_names(space: str, fixed: dict[str, Any], metric: str) -> None:
 
 def _run(
     prepared: "PreparedSearch",
+    limits: dict[str, Any],
+    standby: "Standby",
     *,
-    workers: int | None,
-    timeout: float | None,
-    grace: float,
     quiet: bool,
     as_json: bool,
 ) -> None:
     with showing_progress(quiet=quiet) as show:
-        found = prepared.run(workers=workers, timeout=timeout, grace=grace, on_progress=show)
+        found = prepared.run(
+            **limits, standby=standby, before_seconds=process_age_seconds(), on_progress=show
+        )
     say_ending(found, n_wanted=prepared.n_trials)
     if as_json:
         print_json(found.to_json())
@@ -203,6 +229,7 @@ def _show(found: "Search", *, n_wanted: int) -> None:
     findings = diagnose_record(record)
     if record.trials:
         show_findings(findings[:3])
+    show_overhead(found)
     if record.counts.counted < n_wanted:
         next_commands(f"tuner resume {found.study}", f"tuner diagnose {found.study}")
     else:

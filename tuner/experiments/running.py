@@ -82,6 +82,7 @@ def conduct(  # noqa: PLR0913 - one keyword per concern
     study: str | None = None,
     storage: str | None = None,
     workers: int | None = None,
+    lanes: int | None = None,
     device: str = "auto",
     data_dir: str | Path | None = None,
     on_progress: ProgressCallback = lambda _progress: None,
@@ -96,6 +97,7 @@ def conduct(  # noqa: PLR0913 - one keyword per concern
         study: its name; default ``<task>-experiment-<name>``, and the seeds where they are not the usual ones.
         storage: a database URL; default ``TUNER_STORAGE``, else ``sqlite:///runs/tuner.db``.
         workers: processes on this machine, as for `tuner.search`.
+        lanes: trials that a worker trains together, as for `tuner.search`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         data_dir: where the data lies.
         on_progress: called now and then while the study runs.
@@ -120,6 +122,7 @@ def conduct(  # noqa: PLR0913 - one keyword per concern
         seed=_SPLIT_SEED,
         metric=experiment.metric,
         workers=workers,
+        lanes=lanes,
         device=device,
         data_dir=data_dir,
         on_progress=on_progress,

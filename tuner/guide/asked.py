@@ -10,9 +10,10 @@ from tuner.guide.budget import Budget, Pace
 from tuner.guide.levers import Levers
 from tuner.guide.preview import Preview
 from tuner.launchers.cores import available_cores
-from tuner.prepared_search import MAX_DEFAULT_WORKERS, ProgressCallback
+from tuner.prepared_search import ProgressCallback
 from tuner.searching.names import is_importable
 from tuner.searching.objective import Task
+from tuner.searching.worker_count import MAX_DEFAULT_WORKERS
 from tuner.training.devices import resolve_device
 
 SECONDS_TO_START_WORKERS = 6.0
@@ -37,6 +38,7 @@ class Asked:
     goal: float | None = None
     model: Callable[..., Any] | None = None
     workers: int | None = None
+    lanes: int | None = None
     device: str = "auto"
     data_dir: Path | None = None
     grace: float = GRACE_SECONDS

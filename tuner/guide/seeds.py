@@ -240,7 +240,9 @@ def _replicate(
     if not is_read_back and n_configs:
         session.asked.announce(f"seeds: {n_configs} configs on {n_seeds} fresh seeds each")
     common = _common(session, decided) | more
-    replicates = replicate(configs, session.asked.task, study=study, workers=n_workers, **common)
+    replicates = replicate(
+        configs, session.asked.task, study=study, workers=n_workers, lanes=session.asked.lanes, **common
+    )
     if replicates.listed is None:
         return replicates
     raise_unless_complete(replicates.listed)

@@ -246,6 +246,7 @@ class Session:
             direction=asked.direction,
             model=asked.model,
             workers=n_workers,
+            lanes=asked.lanes,
             device=asked.device,
             data_dir=asked.data_dir,
             grace=asked.grace,

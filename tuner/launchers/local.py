@@ -3,17 +3,17 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from studies.recorded import RecordedStudy
-from tuner.launchers.cores import available_cores
+from tuner.launchers.standby import Standby
 from tuner.worker import Interruption, WorkerSettings
 
-_POLL_SECONDS = 0.25
+_POLL_SECONDS = 0.05
+"""How soon it is seen that the last worker has ended."""
 _CLEAN_END_SECONDS = 30.0
 """How long workers get to hand their trials back after a signal. A step takes milliseconds; a database may be slow."""
 _OWN_END_SECONDS = 5.0 if os.name == "posix" else _CLEAN_END_SECONDS
@@ -40,75 +40,71 @@ class WorkerExit:
 
 
 class LocalLauncher:
-    """Start ``n_workers`` worker processes and see them through."""
+    """Start worker processes beside this one, and see them through.
 
-    def __init__(self, recorded: RecordedStudy, settings: WorkerSettings, *, n_workers: int) -> None:
+    Args:
+        recorded: the study they work on.
+        settings: of the search; ``settings.n_workers`` counts this process, too.
+    """
+
+    def __init__(self, recorded: RecordedStudy, settings: WorkerSettings) -> None:
         self._recorded = recorded
         self._settings = settings
-        self._n_workers = n_workers
+        self._run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._logs: list[Path] = []
 
-    def run(self, *, interruption: Interruption, on_poll: Callable[[], None]) -> list[WorkerExit]:
-        """Run the workers to their ends; on a signal, let them hand their trials back first."""
-        run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-        logs = [self._recorded.paths.worker_log(run, index) for index in range(self._n_workers)]
-        processes: list[subprocess.Popen[bytes]] = []
-        try:
-            processes.extend(self._start(log) for log in logs)
-            while any(process.poll() is None for process in processes):
-                time.sleep(_POLL_SECONDS)
-                on_poll()
-                if interruption.is_requested():
-                    break
-            if interruption.signal_number == signal.SIGINT:
-                _wait(processes, seconds=_OWN_END_SECONDS)
-        finally:
-            _end(processes)
+    def start(self, n_workers: int, standby: Standby) -> None:
+        """Give ``n_workers`` of the processes that stand by their orders. Whoever does must call `end`."""
+        for _ in range(n_workers):
+            log = self._recorded.paths.worker_log(self._run, len(self._logs))
+            self._processes.append(self._start(log, standby))
+            self._logs.append(log)
+
+    def see_through(self, *, interruption: Interruption, on_poll: Callable[[], None]) -> list[WorkerExit]:
+        """Wait for the workers' ends; on a signal, let them hand their trials back first."""
+        while any(process.poll() is None for process in self._processes):
+            if interruption.is_requested():
+                break
+            time.sleep(_POLL_SECONDS)
+            on_poll()
+        if interruption.signal_number == signal.SIGINT:
+            _wait(self._processes, seconds=_OWN_END_SECONDS)
+        self.end()
         return [
             WorkerExit(exit_code=process.returncode, log=log)
-            for process, log in zip(processes, logs, strict=True)
+            for process, log in zip(self._processes, self._logs, strict=True)
         ]
 
-    def _start(self, log: Path) -> subprocess.Popen[bytes]:
-        settings = self._settings
-        command = [sys.executable, "-m", "tuner", "worker", "--quiet", "--log-file", str(log)]
-        command += ["--grace", str(settings.grace_seconds), "--device", settings.device]
-        if settings.n_trials is not None:
-            command += ["--trials", str(settings.n_trials)]
-        if settings.timeout_seconds is not None:
-            command += ["--timeout", str(settings.timeout_seconds)]
-        if settings.data_dir is not None:
-            command += ["--data-dir", str(settings.data_dir)]
-        command += ["--", self._recorded.name]  # which may begin with a dash
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:  # what it logs and what it prints append to one file
-            # The URL may hold a password: it travels in the environment, which other users cannot list.
-            return subprocess.Popen(  # noqa: S603 - our own command, no shell
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._environment()
-            )
-
-    def _environment(self) -> dict[str, str]:
-        threads = max(1, available_cores() // self._n_workers)
-        return os.environ | {
-            "TUNER_STORAGE": self._recorded.url,
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
-            "PYTHONIOENCODING": "utf-8",
-            # A user's module:function is found where this process finds it.
-            "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
-        }
-
-
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ask what still runs to end; kill what does not within `_CLEAN_END_SECONDS`."""
-    for process in processes:
-        if process.poll() is None:
-            process.terminate()
-    try:
-        _wait(processes, seconds=_CLEAN_END_SECONDS)
-    finally:  # a second Ctrl-C waits no longer
-        for process in processes:
+    def end(self) -> None:
+        """Ask what still runs to end; kill what does not within `_CLEAN_END_SECONDS`."""
+        for process in self._processes:
             if process.poll() is None:
-                process.kill()
-            process.wait()
+                process.terminate()
+        try:
+            _wait(self._processes, seconds=_CLEAN_END_SECONDS)
+        finally:  # a second Ctrl-C waits no longer
+            for process in self._processes:
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
+
+    def _start(self, log: Path, standby: Standby) -> subprocess.Popen[bytes]:
+        settings = self._settings
+        arguments = ["worker", "--quiet", "--log-file", str(log.resolve())]
+        arguments += ["--grace", str(settings.grace_seconds), "--device", settings.device]
+        arguments += ["--workers", str(settings.n_workers)]
+        if settings.lanes is not None:
+            arguments += ["--lanes", str(settings.lanes)]
+        if settings.n_trials is not None:
+            arguments += ["--trials", str(settings.n_trials)]
+        if settings.timeout_seconds is not None:
+            arguments += ["--timeout", str(settings.timeout_seconds)]
+        if settings.data_dir is not None:
+            arguments += ["--data-dir", str(settings.data_dir)]
+        arguments += ["--", self._recorded.name]  # which may begin with a dash
+        # The URL may hold a password: it travels through the pipe, which other users cannot read.
+        return standby.order(arguments, environment={"TUNER_STORAGE": self._recorded.url}, log=log)
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]], *, seconds: float) -> None:

@@ -1,35 +1,29 @@
-"""The loop every worker runs: take a lease, ask for a trial, train it, tell the result; until nothing is left to do."""
+"""The loop every worker runs: take trials, train those of one structure together, tell them; until nothing is left."""
 
-import logging
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
-import optuna
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.trial import TrialState
-from sqlalchemy.exc import SQLAlchemyError
-
-from studies.leases import Lease, LeaseLost, Leases, Refusal
+from studies.leases import Refusal
 from studies.recorded import RecordedStudy
 from studies.records import EpochReadings, Outcome, TrialError
-from tuner.searching.objective import Objective, Trained
+from tuner.searching.cohorts import CohortTrainer, no_refill
+from tuner.searching.desk import STORAGE_ERRORS, Desk, HeldTrial
+from tuner.searching.duplicates import FinishedTwins
+from tuner.searching.failures import Failures
+from tuner.searching.objective import Objective, taken_over
+from tuner.searching.parallelism import LaneChoice
 from tuner.searching.strategy import make_pruner, make_sampler
-from tuner.searching.weights import save_weights
-from tuner.training.functions import UserCodeError
+from tuner.searching.weights import WeightsOfBest
+from tuner.training.lanes.structure import structure_of
+from tuner.training.stopwatch import Stopwatch
 
-SAME_ERRORS_TO_HALT = 3
-"""The same exception so many times in a row is the code's fault, not the config's."""
-_POLL_SECONDS = 0.5
+POLL_SECONDS = 0.5
 """How often a worker with nothing to do looks whether a held trial has come back."""
-
-STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)
-"""What our own reading and writing of the study raises when the database is away for longer than we wait."""
-
-_log = logging.getLogger(__name__)
+RECLAIM_SECONDS = 1.0
+"""Between two looks for the trials of dead workers, which costs three transactions."""
+ONE_AT_A_TIME = LaneChoice(n_lanes=1, refills=False, reason="one trial at a time, as nothing else was said")
 
 
 class Ending(StrEnum):
@@ -39,7 +33,7 @@ class Ending(StrEnum):
     OUT_OF_TIME = "out_of_time"
     INTERRUPTED = "interrupted"
     HALTED = "halted"
-    """The same exception came `SAME_ERRORS_TO_HALT` times in a row."""
+    """The same exception came `failures.SAME_ERRORS_TO_HALT` times in a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +52,8 @@ class Limits:
     n_trials: int | None
     deadline: float | None = None
     """On the clock of ``time.monotonic``."""
+    n_workers: int = 1
+    """That share what is left of the total: near the end none takes more than its share, so that all end together."""
     is_interrupted: Callable[[], bool] = field(default=lambda: False)
 
     def reached(self) -> Outcome | None:
@@ -80,6 +76,11 @@ class AskTellLoop:
         objective: built from the plan.
         limits: when to stop.
         grace_seconds: after which silence a worker counts as dead.
+        lanes: how many trials are asked for at once, and train together where their structures agree; and whether a
+            lane that has ended is replaced at once, which is done only where no structure is searched: what was asked
+            for would else wait in hand for a cohort of its own.
+        stopwatch: counts the seconds by activity.
+        on_epoch: called after each epoch of each trial, with its number.
         on_trial: called after each trial that was told, with its number.
     """
 
@@ -90,173 +91,159 @@ class AskTellLoop:
         limits: Limits,
         *,
         grace_seconds: float,
+        lanes: LaneChoice = ONE_AT_A_TIME,
+        stopwatch: Stopwatch | None = None,
         on_epoch: Callable[[int, EpochReadings], None] = lambda _number, _readings: None,
         on_trial: Callable[[int], None] = lambda _number: None,
     ) -> None:
         if recorded.plan is None:
             raise ValueError("Only a study with a plan can be worked on.")
-        self._recorded = recorded
         self._plan = recorded.plan
-        self._study = recorded.study
-        self._study.pruner = make_pruner(self._plan.pruner, epochs=self._plan.epochs)
         self._objective = objective
         self._limits = limits
-        self._leases = Leases(recorded.storage, recorded.study, grace_seconds=grace_seconds)
-        self._on_epoch = on_epoch
-        self._on_trial = on_trial
-        self._n_trials_before = len(self._study.get_trials(deepcopy=False))
+        self._n_lanes = lanes.n_lanes
+        self._refills = lanes.refills and not objective.space.structural_names
+        self._stopwatch = stopwatch or Stopwatch()
+        self._desk = Desk(recorded, grace_seconds=grace_seconds, stopwatch=self._stopwatch, on_trial=on_trial)
+        self._twins = FinishedTwins(self._desk.study)
+        self._failures = Failures(self._desk)
+        pruner = make_pruner(self._plan.pruner, epochs=self._plan.epochs)
+        self._desk.study.pruner = pruner
+        self._trainer = CohortTrainer(
+            objective,
+            self._desk,
+            pruner,
+            failures=self._failures,
+            weights=WeightsOfBest(recorded, self._desk.study, objective.dataset),
+            should_stop=limits.reached,
+            stopwatch=self._stopwatch,
+            on_epoch=on_epoch,
+        )
+        self._waiting: list[HeldTrial] = []
+        """Suggested, and not yet trained."""
         self._is_seeded = False
+        self._reclaimed_at: float | None = None
 
     def run(self) -> WorkerEnd:
         """Work until the budget is spent, time is up, someone interrupts, or one exception keeps coming."""
-        while True:
-            reason = self._limits.reached()
-            if reason is not None:
-                return WorkerEnd(ending=_ENDINGS[reason])
-            repeated = repeated_error(self._study, since=self._n_trials_before)
-            if repeated is not None:
-                return WorkerEnd(ending=Ending.HALTED, error=repeated)
-            for number in self._leases.reclaim_stale():
-                _log.warning("The worker of trial %d died; its config is queued again.", number)
-            lease = self._leases.take(self._limits.n_trials)
-            if lease is Refusal.BUDGET_SPENT:
-                return WorkerEnd(ending=Ending.BUDGET_SPENT)
-            if isinstance(lease, Refusal):
-                time.sleep(_POLL_SECONDS)
-                continue
-            self._one_trial(lease)
+        with self._desk.attended():
+            while (end := self._reason_to_end()) is None:
+                self._reclaim_now_and_then()
+                asked = self._ask(self._n_lanes)
+                if asked is Refusal.BUDGET_SPENT:
+                    return WorkerEnd(ending=Ending.BUDGET_SPENT)
+                if isinstance(asked, Refusal):
+                    with self._stopwatch.on("idle"):
+                        time.sleep(POLL_SECONDS)
+                    continue
+                self._waiting = list(asked)
+                self._train_waiting()
+            return end
 
-    def _one_trial(self, lease: Lease) -> None:
-        if not self._is_seeded:
-            self._study.sampler = make_sampler(
-                self._plan.sampler,
-                self._objective.space,
-                study_seed=self._plan.seed,
-                ordinal=lease.ordinal,
-                resolution=self._plan.resolution,
-                configs=self._plan.configs,
-            )
-            self._is_seeded = True
-        fence = _Fence()
-        try:
-            trial = self._study.ask()
-            lease = self._leases.bind(lease, trial._trial_id)  # noqa: SLF001 - leases are on ids
-            with self._leases.beating(lease, on_loss=fence.close):
-                self._train_and_tell(trial, lease, fence)
-        except LeaseLost:
+    def _reason_to_end(self) -> WorkerEnd | None:
+        reason = self._limits.reached()
+        if reason is not None:
+            return WorkerEnd(ending=_ENDINGS[reason])
+        repeated = self._failures.repeated()
+        return None if repeated is None else WorkerEnd(ending=Ending.HALTED, error=repeated)
+
+    def _reclaim_now_and_then(self) -> None:
+        now = time.monotonic()
+        if self._reclaimed_at is None or now - self._reclaimed_at >= RECLAIM_SECONDS:
+            self._desk.reclaim()
+            self._reclaimed_at = now
+
+    # -- asking --
+
+    def _ask(self, n: int) -> Sequence[HeldTrial] | Refusal:
+        """Up to ``n`` more trials with their configs, which are in the database when training starts."""
+        leases = self._desk.lease(n, self._limits.n_trials, n_workers=self._limits.n_workers)
+        if isinstance(leases, Refusal):
+            return leases
+        self._seed(leases[0].ordinal)
+        asked = self._desk.ask(leases)
+        suggested = self._suggest(asked)
+        self._desk.flush()
+        lost = [held for held in suggested if held.is_lost]
+        self._desk.drop(lost)
+        return self._without_twins([held for held in suggested if not held.is_lost])
+
+    def _seed(self, ordinal: int) -> None:
+        if self._is_seeded:
             return
-        except BaseException:
-            # Not a trial's own exception (those are told): the storage, the disk, a second Ctrl-C.
-            self._give_up(lease)
-            raise
-        self._leases.release(lease)
-        self._on_trial(trial.number)
-
-    def _give_up(self, lease: Lease) -> None:
-        """Give the trial back if that is still possible; if not, another worker does it after the grace time."""
-        try:
-            if lease.trial_id is None:
-                self._leases.release(lease)
-            else:
-                self._leases.hand_back(lease)
-        except STORAGE_ERRORS as error:
-            _log.warning("The trial in hand could not be given back now (%s).", error)
-
-    def _train_and_tell(self, trial: optuna.Trial, lease: Lease, fence: "_Fence") -> None:
-        try:
-            trained = self._objective.train(
-                trial,
-                telemetry=self._recorded.telemetry,
-                should_stop=lambda: Outcome.LOST if fence.is_closed else self._limits.reached(),
-                on_epoch=lambda readings: self._on_epoch(trial.number, readings),
-            )
-        except UpdateFinishedTrialError:
-            return  # fenced before the first epoch
-        except STORAGE_ERRORS:
-            raise  # the machine's fault, not the config's: never counted as a bad value
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - what a user's model or data raises fails this trial
-            _log.warning("Trial %d failed.", trial.number, exc_info=error)
-            self._tell_failed(trial, error_record(error))
-            return
-        if trained.outcome in _ENDINGS:
-            self._set_attributes(trial, outcome=trained.outcome.value)
-            self._leases.hand_back(lease)
-        elif trained.outcome is not Outcome.LOST:
-            self._tell(trial, trained)
-
-    def _tell(self, trial: optuna.Trial, trained: Trained) -> None:
-        is_pruned = trained.outcome in {Outcome.PRUNED, Outcome.DIVERGED} or trained.value is None
-        self._set_attributes(
-            trial, outcome=trained.outcome.value, best_epoch=trained.best_epoch, **trained.attributes
+        self._desk.study.sampler = make_sampler(
+            self._plan.sampler,
+            self._objective.space,
+            study_seed=self._plan.seed,
+            ordinal=ordinal,
+            resolution=self._plan.resolution,
+            configs=self._plan.configs,
         )
-        if is_pruned:
-            self._study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-        else:
-            told = self._study.tell(trial, trained.value, skip_if_finished=True)
-            if told.state is TrialState.COMPLETE:  # and not taken over by another worker meanwhile
-                self._keep_weights_of_best(trial, trained)
+        self._is_seeded = True
 
-    def _keep_weights_of_best(self, trial: optuna.Trial, trained: Trained) -> None:
-        """Weights are a convenience: a disk that is full must not end the search."""
-        if trained.run is None or self._study.best_trial.number != trial.number:
-            return
-        folder = self._recorded.paths.weights(trial.number)
-        about = {"study": self._recorded.name, "trial": trial.number}
-        try:
-            save_weights(folder, trained.run, self._objective.dataset, self._plan.metric, **about)
-        except OSError as error:
-            _log.warning("The weights of trial %d could not be kept (%s).", trial.number, error)
+    def _suggest(self, asked: Sequence[HeldTrial]) -> list[HeldTrial]:
+        """Let the sampler choose for each; a trial whose config cannot be fails."""
+        suggested: list[HeldTrial] = []
+        for place, held in enumerate(asked):
+            try:
+                with self._stopwatch.on("sampler"):
+                    held.suggested = self._objective.suggest(held.trial)
+            except STORAGE_ERRORS:
+                raise
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a config that cannot be fails its trial
+                self._failures.tell(held, error)
+                if not suggested and self._failures.repeated() is not None:
+                    self._desk.hand_back(asked[place + 1 :], Outcome.INTERRUPTED)
+                    break
+            else:
+                suggested.append(held)
+        return suggested
 
-    def _tell_failed(self, trial: optuna.Trial, error: TrialError) -> None:
-        text = {"type": error.type, "message": error.message, "where": error.where}
-        self._set_attributes(trial, outcome=Outcome.FAILED.value, error=text)
-        self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+    def _without_twins(self, trials: Sequence[HeldTrial]) -> list[HeldTrial]:
+        """Those that must be trained; the others take over the result of the trial that has trained the same."""
+        found = [(held, self._twins.find(held.asked_for.training)) for held in trials]
+        told = [(held, taken_over(twin, held.trial)) for held, twin in found if twin is not None]
+        if told:
+            self._desk.tell(told)
+        return [held for held, twin in found if twin is None]
 
-    def _set_attributes(self, trial: optuna.Trial, **attributes: object) -> None:
-        try:
-            for key, value in attributes.items():
-                trial.set_user_attr(key, value)
-        except UpdateFinishedTrialError:
-            _log.warning(
-                "Trial %d was taken over by another worker; its result here is dropped.", trial.number
-            )
+    # -- training --
 
+    def _train_waiting(self) -> None:
+        """Train what was asked for, cohort by cohort. A trial that equals another one waits for what comes of it."""
+        while self._waiting:
+            end = self._reason_to_end()
+            if end is not None:
+                reason = self._limits.reached() or Outcome.INTERRUPTED
+                self._desk.hand_back(self._waiting, reason)
+                self._waiting = []
+                return
+            cohort = self._next_cohort()
+            self._trainer.train(cohort, self._refill if self._refills else no_refill)
+            self._waiting = self._without_twins(self._waiting)
 
-def repeated_error(study: optuna.Study, *, since: int) -> TrialError | None:
-    """The exception that ended the last trials, if it was always the same.
+    def _next_cohort(self) -> list[HeldTrial]:
+        """The first that waits, and whoever has its structure and is not its twin."""
+        structure = structure_of(self._waiting[0].asked_for.config)
+        cohort: dict[str, HeldTrial] = {}
+        for held in self._waiting:
+            has_place = len(cohort) < self._n_lanes and structure_of(held.asked_for.config) == structure
+            if has_place:
+                cohort.setdefault(held.asked_for.training, held)
+        self._waiting = [held for held in self._waiting if held not in cohort.values()]
+        return list(cohort.values())
 
-    Args:
-        study: with the errors in its trials' attributes.
-        since: the number of trials that were there when the run began: what they ended with is the past.
-    """
-    finished = [
-        trial
-        for trial in study.get_trials(deepcopy=False)
-        if trial.number >= since and trial.datetime_complete is not None
-    ]
-    finished.sort(key=lambda trial: (trial.datetime_complete, trial.number))
-    last = [trial.user_attrs.get("error") for trial in finished[-SAME_ERRORS_TO_HALT:]]
-    errors = [TrialError(**error) for error in last if isinstance(error, dict)]
-    if len(errors) == SAME_ERRORS_TO_HALT and all(errors[0].is_same(error) for error in errors):
-        return errors[-1]
-    return None
-
-
-def error_record(error: BaseException) -> TrialError:
-    """What is kept of an exception: its type, its text, and where it came from."""
-    if isinstance(error, UserCodeError) and error.__cause__ is not None:
-        error = error.__cause__
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    message = str(error).strip() or type(error).__name__
-    return TrialError(type=type(error).__name__, message=message[:2000], where=where)
-
-
-class _Fence:
-    """Set by the heartbeat when the lease was taken from us; read by the training loop."""
-
-    def __init__(self) -> None:
-        self.is_closed = False
-
-    def close(self) -> None:
-        self.is_closed = True
+    def _refill(self, n: int) -> Sequence[HeldTrial]:
+        """Up to ``n`` more trials for lanes that have ended; one that equals a trial in hand waits."""
+        if self._reason_to_end() is not None:
+            return ()
+        in_training = {held.asked_for.training for held in self._desk.held}
+        asked = self._ask(n)
+        if isinstance(asked, Refusal):
+            return ()
+        fresh: list[HeldTrial] = []
+        for held in asked:
+            is_twin = held.asked_for.training in in_training
+            (self._waiting if is_twin else fresh).append(held)
+            in_training.add(held.asked_for.training)
+        return fresh

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -25,27 +24,32 @@ def fingerprint(config: TrainingConfig, **more: str) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()[:_DIGITS]
 
 
-def finished_twin(trial: optuna.Trial, training: str) -> FrozenTrial | None:
-    """The first trial of the study that trained the same thing to its own end; None where there is none.
+class FinishedTwins:
+    """The trainings of a study that came to their own end, by fingerprint. What is read once is not read again.
 
     One that still trains in another worker is not waited for: that would idle a processor to save it work.
     """
-    study = trial.study
-    # Not study.get_trials: Hyperband hides the trials of other brackets there.
-    storage, study_id = study._storage, study._study_id  # noqa: SLF001
-    finished = storage.get_all_trials(study_id, deepcopy=False, states=_FINISHED)
-    return next(
-        (earlier for earlier in finished if _trained(earlier) == training and _ended_by_itself(earlier)), None
-    )
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+        self._seen: set[int] = set()
+        self._first: dict[str, FrozenTrial] = {}
+
+    def find(self, training: str) -> FrozenTrial | None:
+        """The first trial that trained this to its own end; None where there is none."""
+        # Not study.get_trials: Optuna's Hyperband hides the trials of other brackets there.
+        storage, study_id = self._study._storage, self._study._study_id  # noqa: SLF001
+        for trial in storage.get_all_trials(study_id, deepcopy=False, states=_FINISHED):
+            if trial.number not in self._seen:
+                self._seen.add(trial.number)
+                if _ended_by_itself(trial):
+                    self._first.setdefault(str(trial.user_attrs.get(FINGERPRINT)), trial)
+        return self._first.get(training)
 
 
 def outcome_of(twin: FrozenTrial) -> Outcome:
     """How its training ended."""
     return Outcome(twin.user_attrs["outcome"])
-
-
-def _trained(trial: FrozenTrial) -> Any:
-    return trial.user_attrs.get(FINGERPRINT)
 
 
 def _ended_by_itself(trial: FrozenTrial) -> bool:

@@ -17,15 +17,17 @@ from search_spaces import Space, load_space
 from search_spaces.catalog import decided
 from search_spaces.errors import ConfigurationError, unknown_name
 from studies.recorded import REUSES, telemetry_of
-from studies.records import EpochReadings, Outcome
+from studies.records import Outcome
 from studies.telemetry import TelemetryTables
-from tuner.searching.duplicates import FINGERPRINT, fingerprint, finished_twin, outcome_of
+from tuner.searching.duplicates import FINGERPRINT, FinishedTwins, fingerprint, outcome_of
 from tuner.searching.names import is_importable, task_name
-from tuner.searching.strategy import FIRST_RUNG
+from tuner.searching.pruners import FIRST_RUNG
+from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig, direction_of
 from tuner.training.data import Dataset, load_dataset
 from tuner.training.datasets.splits import Splits, split_dataset
-from tuner.training.loop import TrainingRun
+from tuner.training.lanes.lane import Lane
+from tuner.training.stopwatch import Stopwatch
 
 DIRECTIONS = ("maximize", "minimize")
 Task = str | Callable[..., Any]
@@ -42,10 +44,20 @@ class Trained:
     value: float | None
     """The objective's value; None when the training gave none."""
     best_epoch: int | None
-    run: TrainingRun | None
+    lane: Lane | None
     """With the weights, for whoever wants to keep them; None where an earlier trial's result was taken over."""
     attributes: Mapping[str, float | int] = field(default_factory=dict)
     """What else is recorded with the trial, as user attributes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggested:
+    """What a trial asks for."""
+
+    trial: optuna.Trial
+    config: TrainingConfig
+    training: str
+    """Hex digits that trials share when they train the same thing."""
 
 
 class Objective:
@@ -154,47 +166,67 @@ class Objective:
         """The config of a trial: what was suggested, over what is fixed, over the defaults."""
         return TrainingConfig.from_mapping({**self.base_config.to_mapping(), **suggested})
 
+    def suggest(self, trial: optuna.Trial) -> Suggested:
+        """Let the sampler choose, and note with the trial what training that makes."""
+        config = self.config(self.space.suggest(trial))
+        training = self._fingerprint(config)
+        trial.set_user_attr(FINGERPRINT, training)
+        return Suggested(trial=trial, config=config, training=training)
+
+    def cohort(
+        self, *, should_stop: Callable[[], Outcome | None], stopwatch: Stopwatch | None = None
+    ) -> Cohort:
+        """An empty cohort for configs of this objective."""
+        return Cohort(
+            self.splits,
+            model=self.model,
+            metric=self.metric,
+            direction=self.direction,
+            should_stop=should_stop,
+            stopwatch=stopwatch,
+        )
+
     def train(
         self,
         trial: optuna.Trial,
         *,
         telemetry: TelemetryTables | None,
         should_stop: Callable[[], Outcome | None] = lambda: None,
-        on_epoch: Callable[[EpochReadings], None] = lambda _readings: None,
     ) -> Trained:
         """Suggest a config and train it, epoch by epoch, until it ends or is ended. Tells Optuna nothing final.
 
         A config that a finished trial of the study has trained is not trained again: its result is taken over.
         """
-        config = self.config(self.space.suggest(trial))
-        training = self._fingerprint(config)
-        trial.set_user_attr(FINGERPRINT, training)
-        twin = finished_twin(trial, training)
+        suggested = self.suggest(trial)
+        twin = FinishedTwins(trial.study).find(suggested.training)
         if twin is not None:
-            return _taken_over(twin, trial)
-        run = TrainingRun(
-            config,
-            self.splits,
-            device=self.device,
-            model=self.model,
-            should_stop=should_stop,
-            metric=self.metric,
-            direction=self.direction,
-        )
+            return taken_over(twin, trial)
+        cohort = self.cohort(should_stop=should_stop)
+        lane = cohort.admit(suggested.config)
         try:
-            for readings in run.epochs():
+            while cohort.advance():
                 if telemetry is not None:
-                    self._keep(telemetry, trial, run, readings)
-                on_epoch(readings)
-                self._report(trial, run, readings)
+                    _keep(telemetry, trial, lane)
+                self._report(trial, lane)
         except UpdateFinishedTrialError:
-            run.stop(Outcome.LOST)  # another worker took the trial over: drop the work
+            lane.stop(Outcome.LOST)  # another worker took the trial over: drop the work
+        return self.trained(lane)
+
+    def reading(self, lane: Lane) -> float | None:
+        """The metric after the epoch that ``lane`` has just been through, if Optuna is to know it: trained and finite.
+
+        The untrained network is well calibrated and quick: as a best-so-far it would hide what follows.
+        """
+        return lane.latest(self.metric) if lane.n_epochs_done >= FIRST_RUNG else None
+
+    def trained(self, lane: Lane) -> Trained:
+        """What came of a lane that has ended."""
         return Trained(
-            outcome=run.outcome,
-            value=run.value(self.metric),
-            best_epoch=run.best_epoch,
-            run=run,
-            attributes={"resolved_learning_rate": run.peak_learning_rate, **self._tested(run)},
+            outcome=lane.outcome,
+            value=lane.value(self.metric),
+            best_epoch=lane.best_epoch,
+            lane=lane,
+            attributes={"resolved_learning_rate": lane.peak_learning_rate, **self._tested(lane)},
         )
 
     def _fingerprint(self, config: TrainingConfig) -> str:
@@ -208,50 +240,45 @@ class Objective:
             tests=str(self.evaluates_test),
         )
 
-    def _tested(self, run: TrainingRun) -> dict[str, float]:
+    def _report(self, trial: optuna.Trial, lane: Lane) -> None:
+        value = self.reading(lane)
+        if value is None:
+            return
+        trial.report(value, lane.n_epochs_done)
+        if lane.n_epochs_done < lane.config.epochs and trial.should_prune():
+            lane.stop(Outcome.PRUNED)
+
+    def _tested(self, lane: Lane) -> dict[str, float]:
         """What the best weights reach on the test split, where that was asked for and there are both."""
-        has_both = run.best_weights is not None and run.splits.test_x is not None
-        if not self.evaluates_test or not run.outcome.is_answer or not has_both:
+        has_both = lane.best_weights is not None and lane.splits.test_x is not None
+        if not self.evaluates_test or not lane.outcome.is_answer or not has_both:
             return {}
-        run.restore_best()
-        found = run.evaluate("test")
+        lane.restore_best()
+        found = lane.evaluate("test")
         readings = {"test_accuracy": found.accuracy, "test_loss": found.loss}
         return {key: value for key, value in readings.items() if math.isfinite(value)}
 
-    def _keep(
-        self, telemetry: TelemetryTables, trial: optuna.Trial, run: TrainingRun, readings: EpochReadings
-    ) -> None:
-        trial_id = trial._trial_id  # noqa: SLF001 - telemetry is keyed by it, as Optuna's own tables are
-        if readings.epoch == 0:
-            telemetry.save_probes(trial_id, run.step_zero, run.data_probe)
-        telemetry.save_epoch(trial_id, readings, run.last_steps)
 
-    def _report(self, trial: optuna.Trial, run: TrainingRun, readings: EpochReadings) -> None:
-        """Tell Optuna a trained epoch's value, if it is finite, and end the run where the pruner says so."""
-        value = run.latest(self.metric)
-        # The untrained network is well calibrated and quick: as a best-so-far it would hide what follows.
-        if value is None or readings.epoch < FIRST_RUNG:
-            return
-        trial.report(value, readings.epoch)
-        is_last = readings.epoch == run.config.epochs
-        if not is_last and trial.should_prune():
-            run.stop(Outcome.PRUNED)
-
-
-def _taken_over(twin: FrozenTrial, trial: optuna.Trial) -> Trained:
+def taken_over(twin: FrozenTrial, trial: optuna.Trial) -> Trained:
     """The twin's result as this trial's: its intermediate values too, so that pruners and samplers see one curve."""
     for step, value in twin.intermediate_values.items():
         trial.report(value, step)
     recorded = {key: twin.user_attrs[key] for key in _KEPT_OF_A_TWIN if key in twin.user_attrs}
-    outcome = outcome_of(twin)
     has_value = twin.state is TrialState.COMPLETE
     return Trained(
-        outcome=outcome,
+        outcome=outcome_of(twin),
         value=twin.value if has_value else None,
         best_epoch=twin.user_attrs.get("best_epoch"),
-        run=None,
+        lane=None,
         attributes={REUSES: twin.number, **recorded},
     )
+
+
+def _keep(telemetry: TelemetryTables, trial: optuna.Trial, lane: Lane) -> None:
+    trial_id = trial._trial_id  # noqa: SLF001 - telemetry is keyed by it, as Optuna's own tables are
+    if lane.n_epochs_done == 0:
+        telemetry.save_probes(trial_id, lane.step_zero, lane.data_probe)
+    telemetry.save_epoch(trial_id, lane.telemetry().epochs[-1], lane.last_steps)
 
 
 def _space_of(space: object) -> Space:

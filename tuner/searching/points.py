@@ -1,8 +1,8 @@
-"""Samplers that know a trial's whole point from its number: Sobol sequences, grids, and lists of configs."""
+"""Samplers that know a trial's whole point from its number: random and Sobol draws, grids, and lists of configs."""
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,12 @@ from search_spaces.errors import ConfigurationError
 from search_spaces.lever import Value, choices_of, is_number, is_same
 from studies.leases import REPLACES
 from studies.records import Outcome
+from tuner.searching.windows import Point, by_structure, window_of
 
 MAX_GRID_POINTS = 10_000
 """More trainings than anyone waits for; beyond it a grid is a mistake, not a plan."""
 
 _ANSWERED = (TrialState.COMPLETE, TrialState.PRUNED)
-
-Point = Mapping[str, Value]
-"""Lever names -> values."""
 
 
 class _PointSampler(BaseSampler):
@@ -72,23 +70,64 @@ class _PointSampler(BaseSampler):
         return self._point[param_name]
 
 
-class SobolSampler(_PointSampler):
-    """One scrambled Sobol sequence for all workers: trial n takes point n, whose coordinates are all the levers."""
+class _DrawnSampler(_PointSampler):
+    """A sampler whose draws follow from their index; trials take them window by window, in the order of structures."""
 
-    def __init__(self, space: Space, *, seed: int) -> None:
+    def __init__(self, space: Space) -> None:
         super().__init__()
+        self._space = space
         self._distributions = space.distributions()
-        self._seed = seed
+        self._window = range(0)
+        self._drawn: list[Point] = []
+
+    @abstractmethod
+    def coordinates(self, window: range) -> Iterable[Sequence[float]]:
+        """Of each draw of the window one number in [0, 1] for each lever, in the space's order."""
 
     def point(self, study: optuna.Study, trial: FrozenTrial) -> Point:  # noqa: ARG002
+        """The trial's draw. Every window has exactly the draws that it would have had in their own order."""
+        if trial.number not in self._window:
+            has_structures = bool(self._space.structural_names)
+            self._window = (
+                window_of(trial.number) if has_structures else range(trial.number, trial.number + 1)
+            )
+            drawn = [
+                {
+                    name: value_at(distribution, coordinate)
+                    for (name, distribution), coordinate in zip(
+                        self._distributions.items(), coordinates, strict=True
+                    )
+                }
+                for coordinates in self.coordinates(self._window)
+            ]
+            self._drawn = by_structure(drawn, self._space)
+        return self._drawn[trial.number - self._window.start]
+
+
+class SobolSampler(_DrawnSampler):
+    """One scrambled Sobol sequence for all workers, whose coordinates are all the levers."""
+
+    def __init__(self, space: Space, *, seed: int) -> None:
+        super().__init__(space)
+        self._seed = seed
+
+    def coordinates(self, window: range) -> Iterable[Sequence[float]]:
+        engine = SobolEngine(len(self._distributions), scramble=True, seed=self._seed)  # type: ignore[no-untyped-call]  # torch's
+        engine.fast_forward(window.start)  # type: ignore[no-untyped-call]  # torch's
+        drawn: list[list[float]] = engine.draw(len(window)).tolist()
+        return drawn
+
+
+class RandomSampler(_DrawnSampler):
+    """Independent draws, the n-th of which follows from the study's seed and n: the same for one worker as for ten."""
+
+    def __init__(self, space: Space, *, seed: int) -> None:
+        super().__init__(space)
+        self._seed = seed
+
+    def coordinates(self, window: range) -> Iterable[Sequence[float]]:
         n_levers = len(self._distributions)
-        engine = SobolEngine(n_levers, scramble=True, seed=self._seed)  # type: ignore[no-untyped-call]  # torch's
-        engine.fast_forward(trial.number)  # type: ignore[no-untyped-call]  # torch's
-        coordinates = engine.draw(1).squeeze(0).tolist()
-        return {
-            name: value_at(distribution, coordinate)
-            for (name, distribution), coordinate in zip(self._distributions.items(), coordinates, strict=True)
-        }
+        return [np.random.default_rng([self._seed, index]).random(n_levers).tolist() for index in window]
 
 
 class ListSampler(_PointSampler):
@@ -162,16 +201,25 @@ class ListSampler(_PointSampler):
 
 
 class GridSampler(ListSampler):
-    """Every distinct config of a grid once, in shuffled order."""
+    """Every distinct config of a grid once, in shuffled order; each window of it in the order of structures."""
 
     def __init__(self, space: Space, *, seed: int, resolution: int) -> None:
         check_grid(space, resolution)
         points = space.grid(resolution)
         order = np.random.default_rng(seed).permutation(len(points))
         super().__init__(
-            [points[index] for index in order],
+            in_windows([points[index] for index in order], space),
             elsewhere={lever.name: lever.grid(resolution)[0] for lever in space},
         )
+
+
+def in_windows(points: Sequence[Point], space: Space) -> list[Point]:
+    """The points in their order, but for each window, which is in the order of structures."""
+    ordered: list[Point] = []
+    while len(ordered) < len(points):
+        window = window_of(len(ordered))
+        ordered += by_structure(points[window.start : window.stop], space)
+    return ordered
 
 
 def _have_failed(tries: Sequence[FrozenTrial], trial: FrozenTrial) -> bool:

@@ -4,21 +4,26 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import optuna
-from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from search_spaces import Space
 from search_spaces.errors import unknown_name
 from search_spaces.lever import Value
 from studies.plan import GRID_RESOLUTION
-from tuner.searching.points import GridSampler, ListSampler, SobolSampler
+from tuner.searching.points import GridSampler, ListSampler, RandomSampler, SobolSampler
+from tuner.searching.pruners import (
+    CohortPruner,
+    HalvingPruner,
+    HyperbandPruner,
+    NoPruner,
+    PatientPruner,
+    QuantilePruner,
+)
 
 LISTED = "listed"
 """The sampler of a study that trains exactly the configs of its plan; no one asks for it by name."""
 GUIDE = "guide"
 """What stands for a sampler in the plan of the guide's own study, which has no trials."""
-FIRST_RUNG = 1
-"""The first epoch after which a trial may be pruned. Epoch 0 is the untrained network: it says nothing."""
 
 
 def _gp(seed: int) -> BaseSampler:
@@ -31,27 +36,22 @@ def _cmaes(seed: int) -> BaseSampler:
 
 _LEARNING: dict[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "gp": _gp,
     "cmaes": _cmaes,
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
 }
-"""Those that draw from a stream of their own, and most of which learn from the trials before."""
+"""Those that learn from the trials before, and draw from a stream of their own."""
 
 SAMPLERS = ("tpe", "random", "grid", "qmc", "gp", "cmaes", "nsga2")
 """What one may ask for."""
 
-PRUNERS: dict[str, Callable[[int], BasePruner]] = {
-    "median": lambda _epochs: optuna.pruners.MedianPruner(n_warmup_steps=FIRST_RUNG),
-    "percentile": lambda _epochs: optuna.pruners.PercentilePruner(25.0, n_warmup_steps=FIRST_RUNG),
-    "hyperband": lambda epochs: optuna.pruners.HyperbandPruner(
-        min_resource=FIRST_RUNG, max_resource=max(epochs, FIRST_RUNG + 1), reduction_factor=3
-    ),
-    "asha": lambda _epochs: optuna.pruners.SuccessiveHalvingPruner(
-        min_resource=FIRST_RUNG, reduction_factor=3
-    ),
-    "patient": lambda _epochs: optuna.pruners.PatientPruner(optuna.pruners.MedianPruner(), patience=2),
-    "none": lambda _epochs: optuna.pruners.NopPruner(),
+PRUNERS: dict[str, Callable[[int], CohortPruner]] = {
+    "median": lambda _epochs: QuantilePruner(share=0.5),
+    "percentile": lambda _epochs: QuantilePruner(share=0.25, narrowing=0.0),
+    "hyperband": lambda epochs: HyperbandPruner(epochs=epochs),
+    "asha": lambda _epochs: HalvingPruner(),
+    "patient": lambda _epochs: PatientPruner(wrapped=QuantilePruner(share=0.5), patience=2),
+    "none": lambda _epochs: NoPruner(),
 }
 
 
@@ -88,13 +88,15 @@ def make_sampler(
             return GridSampler(space, seed=study_seed, resolution=resolution)
         case "qmc":
             return SobolSampler(space, seed=study_seed)
+        case "random":
+            return RandomSampler(space, seed=study_seed)
         case _ if name == LISTED:
             return ListSampler([space.params(config) for config in configs])
     seed = int(np.random.SeedSequence([study_seed, ordinal]).generate_state(1)[0])
     return _LEARNING[name](seed)
 
 
-def make_pruner(name: str, *, epochs: int) -> BasePruner:
+def make_pruner(name: str, *, epochs: int) -> CohortPruner:
     return PRUNERS[name](epochs)
 
 

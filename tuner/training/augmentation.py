@@ -47,17 +47,20 @@ class Changes:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Changes every image at random, by ``strength`` in 0..1; draws from torch's generator of the images' device."""
+    """Changes every image at random, by ``strength`` in 0..1.
+
+    It draws from ``generator``, of the images' device; None is torch's own.
+    """
 
     strength: float
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """``images`` [n, channels, height, width] as float32, changed."""
-        return changed(images, self.drawn(len(images), images.device))
+        return changed(images, self.drawn(len(images), images.device, generator))
 
-    def drawn(self, n: int, device: torch.device) -> Changes:
+    def drawn(self, n: int, device: torch.device, generator: torch.Generator | None = None) -> Changes:
         """Random changes for ``n`` images: uniform between nothing and the most that the strength allows."""
-        unit = torch.rand(n, 7, device=device)
+        unit = torch.rand(n, 7, device=device, generator=generator)
         symmetric = (2 * unit - 1) * self.strength
         return Changes(
             angle=symmetric[:, 0] * LARGEST_ROTATION,

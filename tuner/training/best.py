@@ -1,10 +1,11 @@
 """The best epoch so far, its weights, and how long nothing better has come."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from studies.records import EpochReadings
 
@@ -21,12 +22,12 @@ class BestEpoch:
     value: float = math.nan
     weights: Weights | None = None
 
-    def update(self, readings: EpochReadings, model: nn.Module) -> None:
-        """Take in one trained epoch; its weights are copied if it is the best."""
+    def update(self, readings: EpochReadings, weights: Callable[[], Weights]) -> None:
+        """Take in one trained epoch; a copy of its weights is asked for if it is the best."""
         value = float(getattr(readings, self.metric))
         if math.isfinite(value) and self._is_better(value):
             self.epoch, self.value = readings.epoch, value
-            self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            self.weights = weights()
 
     def n_epochs_since(self, epoch: int) -> int:
         """Trained epochs up to ``epoch`` without a better value."""

@@ -18,14 +18,17 @@ from torch import Tensor, nn
 
 from search_spaces.errors import ConfigurationError
 from studies.encoding import to_json
+from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
+from tuner.training.course import Course
 from tuner.training.datasets.input_scaling import InputScaling
-from tuner.training.loop import TrainingRun
 from tuner.training.models import ModelBuilder, build_model
 
 CHECKPOINT_VERSION = 1
 CONFIG_FILE, WEIGHTS_FILE, INFO_FILE = "config.yaml", "weights.pt", "info.json"
 CHECKPOINT_FILE = "checkpoint.pt"
+RUN, COHORT = "run", "cohort"
+"""What a checkpoint may hold."""
 
 
 class TrainedModel(nn.Module):
@@ -42,23 +45,33 @@ class TrainedModel(nn.Module):
         return outputs
 
 
-def save_checkpoint(path: Path, run: TrainingRun) -> None:
-    """Write the state of ``run`` at the end of its last epoch."""
-    state = {"version": CHECKPOINT_VERSION, "run": run.state_dict()}
+def save_checkpoint(path: Path, run: Course | Cohort) -> None:
+    """Write the state of a training, or of all lanes of a cohort, at the end of its last epoch."""
+    state = {"version": CHECKPOINT_VERSION, _kind_of(run): run.state_dict()}
     write_whole(path, lambda file: torch.save(state, file))
 
 
-def load_checkpoint(path: Path, run: TrainingRun) -> None:
-    """Let ``run``, new and of the same config and data, go on from the state in ``path``.
+def load_checkpoint(path: Path, run: Course | Cohort) -> None:
+    """Let ``run``, new and of the same config and data, go on from the state in ``path``; or a cohort without lanes.
 
     Raises:
-        ConfigurationError: when the file is missing, damaged, of another version or of another config.
+        ConfigurationError: when the file is missing, damaged, of another version, of another config, or holds the one
+            where the other is asked for.
     """
-    run.load_state_dict(_load(path, "A checkpoint")["run"])
+    run.load_state_dict(_load_checkpoint(path, _kind_of(run)))
+
+
+def lane_states(path: Path) -> tuple[dict[str, Any], ...]:
+    """Of each lane of the cohort in ``path`` what a training alone goes on from (`Course.load_state_dict`).
+
+    Raises:
+        ConfigurationError: when the file is missing, damaged, of another version, or holds no cohort.
+    """
+    return tuple(_load_checkpoint(path, COHORT)["lanes"])
 
 
 def save_trained(
-    directory: Path, config: TrainingConfig, run: TrainingRun, info: Mapping[str, Any] | None = None
+    directory: Path, config: TrainingConfig, run: Course, info: Mapping[str, Any] | None = None
 ) -> None:
     """Write config.yaml, weights.pt (the best epoch's; the last ones when there is no best) and info.json."""
     weights = run.best_weights if run.best_weights is not None else run.model.state_dict()
@@ -134,6 +147,19 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _kind_of(run: Course | Cohort) -> str:
+    return COHORT if isinstance(run, Cohort) else RUN
+
+
+def _load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
+    state = _load(path, "A checkpoint")
+    if kind not in state:
+        other = RUN if kind == COHORT else COHORT
+        raise ConfigurationError(f"The checkpoint must hold a {kind}, but {path} holds a {other}.")
+    held: dict[str, Any] = state[kind]
+    return held
 
 
 def _load(path: Path, kind: str) -> dict[str, Any]:

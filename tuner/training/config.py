@@ -23,6 +23,8 @@ METRICS = (
 
 BUILT_IN_MODELS = ("mlp", "cnn")
 
+PRECISIONS = ("float32", "tf32", "bfloat16", "float64")
+
 Count = Annotated[int, Range(low=0)]
 PositiveCount = Annotated[int, Range(low=1)]
 Fraction = Annotated[float, Range(low=0, high=1)]
@@ -131,6 +133,8 @@ class TrainingConfig:
     """Of the data order; None is ``seed``."""
     split: Literal["stratified", "last"] = "stratified"
     validation_fraction: Annotated[float, Range(above=0, below=1)] = 0.2
+    precision: Literal["float32", "tf32", "bfloat16", "float64"] = "float32"
+    """Of the products; weights, updates and the loss are float32, but for float64. See ``training.precision``."""
 
     def __post_init__(self) -> None:
         faults = []

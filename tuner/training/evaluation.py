@@ -1,5 +1,6 @@
 """How good a model is on a part of the data, in eval mode."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,46 +25,79 @@ class Evaluation:
     calibration_error: float = NAN
 
 
-@torch.no_grad()
 def evaluate(
-    model: nn.Module, scaling: nn.Module, x: Tensor, y: Tensor, *, kind: Kind, with_calibration: bool = True
+    model: nn.Module,
+    scaling: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    kind: Kind,
+    with_calibration: bool = True,
+    forward: Callable[[nn.Module, Tensor], Tensor] = nn.Module.__call__,
 ) -> Evaluation:
     """The plain loss (no smoothing, no class weights), accuracy and calibration error on ``x``, ``y``.
 
     A prediction that is not finite counts as wrong. Leaves the model in eval mode.
     """
     model.eval()
+    (found,) = evaluate_lanes(
+        lambda inputs: forward(model, inputs)[None],
+        scaling,
+        x,
+        y,
+        kind=kind,
+        with_calibration=with_calibration,
+    )
+    return found
+
+
+@torch.no_grad()
+def evaluate_lanes(
+    outputs_of: Callable[[Tensor], Tensor],
+    scaling: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    kind: Kind,
+    with_calibration: bool = True,
+) -> tuple[Evaluation, ...]:
+    """As `evaluate`, of several networks at once: ``outputs_of`` scaled inputs are [n_lanes, n, n_outputs]."""
     sums = []
     for start in range(0, len(y), EVALUATION_BATCH):
         batch_x, batch_y = x[start : start + EVALUATION_BATCH], y[start : start + EVALUATION_BATCH]
-        outputs = model(scaling(batch_x))
+        outputs = outputs_of(scaling(batch_x))
         if kind == "regression":
-            sums.append(functional.mse_loss(outputs, batch_y).mul(len(batch_y)).reshape(1))
+            sums.append((outputs - batch_y).square().flatten(1).mean(1, keepdim=True) * len(batch_y))
         else:
             sums.append(_classification_sums(outputs, batch_y, with_calibration=with_calibration))
     totals = (torch.stack(sums).cpu().double().sum(0) / len(y)).tolist()
+    return tuple(_evaluation(lane, kind, with_calibration=with_calibration) for lane in totals)
+
+
+def _evaluation(means: list[float], kind: Kind, *, with_calibration: bool) -> Evaluation:
     if kind == "regression":
-        return Evaluation(loss=totals[0])
-    error = sum(abs(gap) for gap in totals[2:]) if with_calibration else NAN
-    return Evaluation(loss=totals[0], accuracy=totals[1], calibration_error=error)
+        return Evaluation(loss=means[0])
+    error = sum(abs(gap) for gap in means[2:]) if with_calibration else NAN
+    return Evaluation(loss=means[0], accuracy=means[1], calibration_error=error)
 
 
 def _classification_sums(logits: Tensor, y: Tensor, *, with_calibration: bool) -> Tensor:
-    """Sums over the batch: of the loss, of hits, and for each bin of hit minus confidence."""
-    log_probabilities = functional.log_softmax(logits, dim=1)
-    loss = functional.nll_loss(log_probabilities, y, reduction="sum")
-    confidence, predicted = log_probabilities.max(1)
+    """Sums over the batch, for each lane: of the loss, of hits, and for each bin of hit minus confidence."""
+    log_probabilities = functional.log_softmax(logits, dim=2)
+    loss = -log_probabilities.gather(2, y[None, :, None].expand(len(logits), -1, 1)).sum((1, 2))
+    confidence, predicted = log_probabilities.max(2)
     hits = ((predicted == y) & confidence.isfinite()).to(logits.dtype)
-    parts = [torch.stack([loss, hits.sum()])]
+    parts = [loss[:, None], hits.sum(1, keepdim=True)]
     if with_calibration:
         parts.append(_calibration_gaps(confidence.exp(), hits))
-    return torch.cat(parts)
+    return torch.cat(parts, 1)
 
 
 def _calibration_gaps(confidence: Tensor, hits: Tensor) -> Tensor:
-    """Sum of hit minus confidence in each bin, shape [n_bins]; bin b is (b / n, (b + 1) / n]."""
+    """Sum of hit minus confidence in each bin, shape [n_lanes, n_bins]; bin b is (b / n, (b + 1) / n]."""
     bins = (
         (confidence * N_CALIBRATION_BINS).ceil().sub(1).nan_to_num(0).clamp(0, N_CALIBRATION_BINS - 1).long()
     )
     # A matrix product, because scattered additions have no fixed order on a GPU.
-    return (hits - confidence) @ functional.one_hot(bins, N_CALIBRATION_BINS).to(hits.dtype)
+    is_in_bin = functional.one_hot(bins, N_CALIBRATION_BINS).to(hits.dtype)
+    return ((hits - confidence)[:, None] @ is_in_bin)[:, 0]

@@ -1,14 +1,15 @@
 """The learning-rate range test: how high may the rate be, and which one to take.
 
-Two stages, in several seeded sweeps: an exponential ramp, then holding candidate rates and bisecting between stable
-and not. `LearningRateRange` has the marked rates, or the reason why none should be trusted. docs/learning_rate_range.md
-tells what it rests on.
+Two stages, in several seeded sweeps that train as lanes, together: an exponential ramp, then holding candidate rates
+and bisecting between stable and not. `LearningRateRange` has the marked rates, or the reason why none should be
+trusted. docs/learning_rate_range.md tells what it rests on.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from tuner.training.batching.memory import unless_out_of_memory
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.splits import Splits, split_dataset
 from tuner.training.models import ModelBuilder
-from tuner.training.rate.learner import ConfigLearner, Learner
+from tuner.training.rate.asking import N_AT_ONCE, together
+from tuner.training.rate.config_lanes import ConfigLanes
+from tuner.training.rate.learner import Learner, Learners, OneLearner
 from tuner.training.rate.own_loop import (
     Batches,
     LossFunction,
@@ -37,9 +41,9 @@ from tuner.training.rate.plan import (
     plan_sweeps,
     plan_sweeps_for,
 )
-from tuner.training.rate.progress import OnRangeProgress, RangeProgress, WatchedLearner
+from tuner.training.rate.progress import OnRangeProgress, RangeProgress, SweepProgress
 from tuner.training.rate.ramp import FALL_SHARE
-from tuner.training.rate.sweep import Sweep, run_sweep
+from tuner.training.rate.sweep import Sweep, sweeping
 
 __all__ = [
     "HOLD_STEPS",
@@ -134,8 +138,13 @@ def learning_rate_range(  # noqa: PLR0913 - one keyword per concern
     )
     seed = config.seed if seed is None else seed
     splits = data if isinstance(data, Splits) else _split(config, data, device)
-    learner = ConfigLearner(config, splits, model=model)
-    return range_test(learner, plan, seeds=range(seed, seed + n_sweeps), on_progress=on_progress)
+    seeds = range(seed, seed + n_sweeps)
+
+    def swept(n_at_once: int) -> LearningRateRange:
+        lanes = ConfigLanes(config, splits, model=model)
+        return _swept(lanes, plan, seeds=seeds, n_at_once=n_at_once, on_progress=on_progress)
+
+    return _within_memory(swept, min(n_sweeps, N_AT_ONCE))
 
 
 def learning_rate_range_of(  # noqa: PLR0913 - one keyword per concern
@@ -194,12 +203,30 @@ def range_test(
     on_progress: OnRangeProgress = lambda _progress: None,
 ) -> LearningRateRange:
     """The range test on anything that can start again and be stepped: one sweep for each of ``seeds``."""
-    watched = WatchedLearner(learner, plan, n_sweeps=len(seeds), tell=on_progress)
-    sweeps = []
-    for seed in seeds:
-        watched.start_sweep()
-        sweeps.append(run_sweep(watched, plan, seed=seed))
-    return _concluded(tuple(sweeps), plan)
+    return _swept(OneLearner(learner), plan, seeds=seeds, n_at_once=1, on_progress=on_progress)
+
+
+def _swept(
+    learners: Learners,
+    plan: SweepPlan,
+    *,
+    seeds: Sequence[int],
+    n_at_once: int,
+    on_progress: OnRangeProgress,
+) -> LearningRateRange:
+    progress = SweepProgress(plan, n_sweeps=len(seeds), tell=on_progress)
+    askings = [sweeping(plan, seed=seed) for seed in seeds]
+    return _concluded(tuple(together(learners, askings, progress, n_at_once=n_at_once)), plan)
+
+
+def _within_memory(swept: Callable[[int], LearningRateRange], n_at_once: int) -> LearningRateRange:
+    """``swept`` with ``n_at_once`` sweeps going on together, or as many as memory holds."""
+    while n_at_once > 1:
+        found = unless_out_of_memory(partial(swept, n_at_once))
+        if found is not None:
+            return found
+        n_at_once //= 2
+    return swept(1)
 
 
 def _concluded(sweeps: tuple[Sweep, ...], plan: SweepPlan) -> LearningRateRange:

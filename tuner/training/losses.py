@@ -19,21 +19,26 @@ def training_loss(config: TrainingConfig, splits: Splits) -> Loss:
         return functional.mse_loss
     smoothing = config.label_smoothing
     if config.class_weights == "balanced":
-        return _balanced_cross_entropy(splits.train_y, splits.n_outputs, smoothing)
+        return _weighted_cross_entropy(balanced_weights(splits.train_y, splits.n_outputs), smoothing)
     if smoothing:
         return lambda outputs, y: functional.cross_entropy(outputs, y, label_smoothing=smoothing)
     return functional.cross_entropy
 
 
-def _balanced_cross_entropy(train_y: Tensor, n_classes: int, smoothing: float) -> Loss:
-    counts = torch.bincount(train_y.cpu(), minlength=n_classes).clamp(min=1)
-    # The mean weight over the training samples is 1, so that the learning rate keeps its meaning.
-    weights = (len(train_y) / (n_classes * counts)).float().to(train_y.device)
+def balanced_weights(train_y: Tensor, n_classes: int) -> Tensor:
+    """The inverse of each class's frequency, float32 [n_classes]; the mean over the training samples is 1.
 
+    So the learning rate keeps its meaning.
+    """
+    counts = torch.bincount(train_y.cpu(), minlength=n_classes).clamp(min=1)
+    return (len(train_y) / (n_classes * counts)).float().to(train_y.device)
+
+
+def _weighted_cross_entropy(weights: Tensor, smoothing: float) -> Loss:
     def loss(outputs: Tensor, y: Tensor) -> Tensor:
         # torch's weighted mean divides by the minibatch's weights, which ties a sample to its neighbours.
         total = functional.cross_entropy(
-            outputs, y, weight=weights, label_smoothing=smoothing, reduction="sum"
+            outputs, y, weight=weights.to(outputs.dtype), label_smoothing=smoothing, reduction="sum"
         )
         return total / len(y)
 

@@ -9,12 +9,38 @@ from search_spaces.errors import ConfigurationError, unknown_name
 from tuner.training.architectures.cnn import build_cnn
 from tuner.training.architectures.mlp import build_mlp
 from tuner.training.config import TrainingConfig
+from tuner.training.datasets.input_scaling import InputScaling
+from tuner.training.datasets.splits import Splits
 from tuner.training.functions import calling_user_code, import_function
+from tuner.training.precision import weight_type
+from tuner.training.reproducibility import RandomStream
 
 ModelBuilder = Callable[[TrainingConfig, tuple[int, ...], int], nn.Module]
 """Takes ``(config, input_shape, n_outputs)``; the input it will get is float32 [n, *input_shape]."""
 
 BUILDERS: dict[str, ModelBuilder] = {"mlp": build_mlp, "cnn": build_cnn}
+
+
+def untrained_model(
+    config: TrainingConfig,
+    splits: Splits,
+    scaling: InputScaling,
+    random: RandomStream,
+    *,
+    builder: ModelBuilder | None = None,
+) -> nn.Module:
+    """The model of ``config`` as a training of it on ``splits`` begins, with weights drawn from ``random``.
+
+    Raises:
+        ConfigurationError: when there is no such model, or it does not fit the data.
+        UserCodeError: when a user's code raises.
+    """
+    with random.active():
+        model = build_model(config, splits.input_shape, splits.n_outputs, builder=builder)
+        model = model.to(splits.device, weight_type(config))
+        # It also gives lazy modules their shapes before the optimizer looks.
+        check_output(model, scaling(splits.train_x[:2]).to(weight_type(config)), splits.n_outputs)
+    return model
 
 
 def build_model(

@@ -18,6 +18,7 @@ from tuner.training.datasets.input_scaling import InputScaling
 from tuner.training.datasets.splits import Splits
 from tuner.training.losses import Loss
 from tuner.training.optimizers import Optimizer
+from tuner.training.precision import forward, targets, weight_type
 from tuner.training.probes import UpdateProbe, probed_steps
 
 GATHERED_SAMPLES = 512
@@ -40,6 +41,32 @@ def minibatch_sizes(n_samples: int, size: int) -> list[int]:
     if rest == 1 and n_whole:
         sizes[-2:] = [size + 1]
     return sizes
+
+
+def clip_norm(config: TrainingConfig) -> float:
+    """Largest global norm of a gradient; 0 is off."""
+    return config.clip_norm if config.clipping else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochPlan:
+    """How the samples of an epoch are cut: into optimizer steps, these into minibatches, and steps into blocks."""
+
+    batch_size: int
+    """Samples of a minibatch; the last of a step may be smaller."""
+    step_sizes: tuple[int, ...]
+    """Samples of each optimizer step."""
+
+    @classmethod
+    def of(cls, config: TrainingConfig, n_samples: int) -> "EpochPlan":
+        size = n_samples if config.batch_size == "full" else min(config.batch_size, n_samples)
+        step_sizes = minibatch_sizes(n_samples, size * config.accumulation_steps)
+        return cls(batch_size=size, step_sizes=tuple(step_sizes))
+
+    @property
+    def n_gathered(self) -> int:
+        """Optimizer steps whose samples are gathered at once."""
+        return min(max(GATHERED_SAMPLES // self.step_sizes[0], 1), GATHERED_STEPS)
 
 
 @dataclass(kw_only=True)
@@ -67,7 +94,7 @@ class EpochPass:
         """The global norm of each optimizer step, float32 [n_steps] on the CPU; NaN when none was read."""
         if not self.norms:
             return torch.full((len(self.sizes),), torch.nan)
-        return torch.cat(self.norms).cpu()
+        return torch.cat(self.norms).float().cpu()
 
 
 @dataclass(kw_only=True)
@@ -84,16 +111,15 @@ class EpochTrainer:
     reads_gradients: bool
 
     def __post_init__(self) -> None:
-        n = len(self.splits.train_x)
-        batch_size = n if self.config.batch_size == "full" else min(self.config.batch_size, n)
-        self._batch_size = batch_size
-        self.step_sizes = minibatch_sizes(n, batch_size * self.config.accumulation_steps)
+        plan = EpochPlan.of(self.config, len(self.splits.train_x))
+        self._batch_size = plan.batch_size
+        self.step_sizes = list(plan.step_sizes)
         """Samples of each optimizer step of an epoch."""
-        self.clip_norm = self.config.clip_norm if self.config.clipping else 0.0
-        """Largest global norm of a gradient; 0 is off."""
+        self._n_gathered = plan.n_gathered
+        self._clip_norm = clip_norm(self.config)
         self._augmentation = augmentation(self.config, self.splits.input_shape)
         self._parameters = self.optimizer.parameters
-        self._no_norm = torch.zeros((), device=self.splits.device)
+        self._no_norm = torch.zeros((), device=self.splits.device, dtype=weight_type(self.config))
         self._reads_hits = self.splits.kind == "classification"
 
     def run(self, order: Tensor, learning_rates: Sequence[float], probe: UpdateProbe | None) -> EpochPass:
@@ -106,7 +132,7 @@ class EpochTrainer:
         started = time.perf_counter()
         done = EpochPass()
         probed = probed_steps(len(step_sizes)) if probe is not None else frozenset()
-        n_gathered = min(max(GATHERED_SAMPLES // self.step_sizes[0], 1), GATHERED_STEPS)
+        n_gathered = self._n_gathered
         n_polled = n_blocks_polled = 0
         for first in range(0, len(step_sizes), n_gathered):
             sizes = step_sizes[first : first + n_gathered]
@@ -133,7 +159,7 @@ class EpochTrainer:
         """Gather and scale the samples of a few optimizer steps, and take the steps."""
         raw = self.splits.train_x.index_select(0, block)
         all_x = self.scaling(raw if self._augmentation is None else self._augmentation(raw))
-        all_y = self.splits.train_y.index_select(0, block)
+        all_y = targets(self.splits.train_y.index_select(0, block), self.config)
         outputs: list[Tensor] = []
         losses: list[Tensor] = []
         norms: list[Tensor] = []
@@ -153,7 +179,7 @@ class EpochTrainer:
     def _backward(self, x: Tensor, y: Tensor, outputs: list[Tensor]) -> Tensor:
         """Gradients of the mean loss over the samples of one optimizer step; its value."""
         if self.config.accumulation_steps == 1:
-            output = self.model(x)
+            output = forward(self.model, x, self.config)
             loss = self.loss(output, y)
             loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
             outputs.append(output.detach())
@@ -161,7 +187,7 @@ class EpochTrainer:
         sizes = minibatch_sizes(len(x), self._batch_size)
         total = torch.zeros_like(self._no_norm)
         for part_x, part_y in zip(x.split_with_sizes(sizes), y.split_with_sizes(sizes), strict=True):
-            output = self.model(part_x)
+            output = forward(self.model, part_x, self.config)
             loss = self.loss(output, part_y) * (len(part_x) / len(x))
             loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
             outputs.append(output.detach())
@@ -175,14 +201,14 @@ class EpochTrainer:
         """
         if probe is not None:
             probe.before()
-        if self.reads_gradients or self.clip_norm:
+        if self.reads_gradients or self._clip_norm:
             gradients = [p.grad for p in self._parameters if p.grad is not None]
             norms = list(torch._foreach_norm(gradients))  # noqa: SLF001 - get_total_norm costs twice as much
             norms.extend([self._no_norm] * (len(self._parameters) - len(norms)))
             all_norms.extend(norms)
-            if self.clip_norm:
+            if self._clip_norm:
                 norm = torch.linalg.vector_norm(torch.stack(norms))
-                factor = (self.clip_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
+                factor = (self._clip_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
                 torch._foreach_mul_(gradients, factor)
         self.optimizer.step(learning_rate)
         if probe is not None:

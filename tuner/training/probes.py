@@ -92,22 +92,34 @@ class UpdateProbe:
         self._norms.append(torch.stack([self._gradient_norms, torch.stack(ratios)]))
         self._weights, self._gradient_norms = [], None
 
+    @property
+    def last(self) -> Tensor:
+        """Of the last probed step: gradient norms and update ratios, shape [2, n_layers]."""
+        return self._norms[-1]
+
     def readings(self, activities: Mapping[str, "Activity"]) -> tuple[LayerReadings, ...]:
         """One row a layer: medians over the probed steps, with the layer's ``activities``."""
         steps = torch.stack(self._norms).tolist() if self._norms else []
-        rows = []
-        for position, layer in enumerate(self.layers):
-            activity = activities.get(layer.name, Activity())
-            rows.append(
-                LayerReadings(
-                    name=layer.name,
-                    gradient_norm=_median(step[0][position] for step in steps),
-                    update_ratio=_median(step[1][position] for step in steps),
-                    dead_fraction=activity.dead_fraction,
-                    saturated_fraction=activity.saturated_fraction,
-                )
+        return layer_readings([layer.name for layer in self.layers], steps, activities)
+
+
+def layer_readings(
+    names: Sequence[str], steps: Sequence[Sequence[Sequence[float]]], activities: Mapping[str, "Activity"]
+) -> tuple[LayerReadings, ...]:
+    """One row a layer: medians over the probed ``steps``, each the layers' gradient norms and their update ratios."""
+    rows = []
+    for position, name in enumerate(names):
+        activity = activities.get(name, Activity())
+        rows.append(
+            LayerReadings(
+                name=name,
+                gradient_norm=_median(norms[position] for norms, _ratios in steps),
+                update_ratio=_median(ratios[position] for _norms, ratios in steps),
+                dead_fraction=activity.dead_fraction,
+                saturated_fraction=activity.saturated_fraction,
             )
-        return tuple(rows)
+        )
+    return tuple(rows)
 
 
 @dataclass(kw_only=True)

@@ -6,15 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from studies.records import NAN, DataProbe, EpochReadings, LayerReadings, StepReadings, StepZeroProbe
+from studies.records import (
+    NAN,
+    DataProbe,
+    EpochReadings,
+    FloatArray,
+    LayerReadings,
+    StepReadings,
+    StepZeroProbe,
+)
+from tuner.training.config import TrainingConfig
 from tuner.training.datasets.input_scaling import InputScaling
 from tuner.training.datasets.splits import Splits
 from tuner.training.evaluation import Evaluation, evaluate
 from tuner.training.losses import Loss
-from tuner.training.one_epoch import EpochPass
+from tuner.training.one_epoch import EpochPass, clip_norm
+from tuner.training.precision import forward, targets, weight_type
 from tuner.training.probes import (
+    Activity,
     UpdateProbe,
     WatchedLayer,
     probe_batch,
@@ -26,6 +37,74 @@ from tuner.training.probes import (
 from tuner.training.reproducibility import RandomStream
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainedSteps:
+    """What was read of the optimizer steps of one epoch, on the host."""
+
+    sizes: Sequence[int]
+    losses: FloatArray
+    norms: FloatArray
+    """NaN where they were not read."""
+    n_hits: int | None
+    """Right predictions on the way; None for regression."""
+    learning_rates: Sequence[float]
+    """Of these steps, and of those that did not come."""
+
+    def readings(self, epoch: int, config: TrainingConfig) -> StepReadings:
+        """The step cadence."""
+        limit = clip_norm(config)
+        return StepReadings(
+            epoch=epoch,
+            train_loss=self.losses,
+            learning_rate=np.array(self.learning_rates[: len(self.sizes)], dtype=np.float32),
+            gradient_norm=self.norms,
+            clipped=self.norms > limit if limit else np.zeros(len(self.norms), dtype=np.bool_),
+        )
+
+
+def epoch_readings(
+    done: TrainedSteps,
+    steps: StepReadings,
+    config: TrainingConfig,
+    *,
+    validation: Evaluation,
+    layers: tuple[LayerReadings, ...],
+    training_seconds: float,
+) -> EpochReadings:
+    """The row of a trained epoch, but for ``seconds``."""
+    n_samples = sum(done.sizes)
+    return EpochReadings(
+        epoch=steps.epoch,
+        train_loss=float(np.average(steps.train_loss.astype(np.float64), weights=done.sizes)),
+        train_accuracy=NAN if done.n_hits is None else done.n_hits / n_samples,
+        validation_loss=validation.loss,
+        validation_accuracy=validation.accuracy,
+        calibration_error=validation.calibration_error,
+        learning_rate=float(steps.learning_rate[-1]),
+        gradient_norm=float(steps.gradient_norm.astype(np.float64).mean()),
+        clip_fraction=float(steps.clipped.mean()) if clip_norm(config) else NAN,
+        dead_fraction=_worst([layer.dead_fraction for layer in layers]),
+        samples_per_second=n_samples / training_seconds,
+        layers=layers,
+    )
+
+
+def untrained_readings(
+    train: Evaluation, validation: Evaluation, step_zero: StepZeroProbe, *, seconds: float = NAN
+) -> EpochReadings:
+    """The row of epoch 0."""
+    return EpochReadings(
+        epoch=0,
+        train_loss=train.loss,
+        train_accuracy=train.accuracy,
+        validation_loss=validation.loss,
+        validation_accuracy=validation.accuracy,
+        calibration_error=validation.calibration_error,
+        dead_fraction=_worst([layer.dead_fraction for layer in step_zero.layers]),
+        seconds=seconds,
+    )
+
+
 @dataclass(kw_only=True)
 class EpochReader:
     """Reads one model on one set of splits."""
@@ -33,7 +112,7 @@ class EpochReader:
     model: nn.Module
     splits: Splits
     scaling: InputScaling
-    clip_norm: float
+    config: TrainingConfig
     is_complete: bool
     """False leaves out what costs time: calibration, gradients, layers."""
 
@@ -46,78 +125,62 @@ class EpochReader:
 
     def step_zero(self, loss: Loss, *, seed: int) -> StepZeroProbe:
         """The untrained model; draws from a random stream of its own, so that probing changes no training."""
+        y = targets(self._probe_y, self.config)
         with RandomStream(seed, self.splits.device).active():
-            inputs = self.scaling(self._probe_x)
-            return read_step_zero(self.model, self._layers, loss, inputs, self._probe_y, self.splits)
+            return read_step_zero(self.model, self._layers, loss, self._probe_inputs(), y, self.splits)
 
-    def untrained(self, step_zero: StepZeroProbe) -> EpochReadings:
-        """Epoch 0: one pass in eval mode over train and validation."""
-        splits = self.splits
-        train = evaluate(self.model, self.scaling, splits.train_x, splits.train_y, kind=splits.kind)
-        validation = self.validation()
-        return EpochReadings(
-            epoch=0,
-            train_loss=train.loss,
-            train_accuracy=train.accuracy,
-            validation_loss=validation.loss,
-            validation_accuracy=validation.accuracy,
-            calibration_error=validation.calibration_error,
-            dead_fraction=_worst([layer.dead_fraction for layer in step_zero.layers]),
-        )
+    def untrained(self) -> tuple[Evaluation, Evaluation]:
+        """Train and validation in eval mode."""
+        return self.evaluation(self.splits.train_x, self.splits.train_y), self.validation()
 
     def update_probe(self) -> UpdateProbe | None:
         """What reads gradients and updates in the next epoch."""
         return UpdateProbe(layers=self._layers) if self.is_complete and self._layers else None
 
-    def steps(self, epoch: int, done: EpochPass, learning_rates: Sequence[float]) -> StepReadings:
-        norms = done.gradient_norms().numpy()
-        is_clipped = norms > self.clip_norm if self.clip_norm else np.zeros(len(norms), dtype=np.bool_)
-        return StepReadings(
-            epoch=epoch,
-            train_loss=torch.cat(done.losses).float().cpu().numpy(),
-            learning_rate=np.array(learning_rates[: len(done.sizes)], dtype=np.float32),
-            gradient_norm=norms,
-            clipped=is_clipped,
-        )
-
-    def epoch(
-        self, done: EpochPass, steps: StepReadings, probe: UpdateProbe | None, *, with_validation: bool
-    ) -> EpochReadings:
-        """The row of a trained epoch, but for ``seconds``."""
-        validation = self.validation() if with_validation else Evaluation(loss=NAN)
-        layers = self._layer_readings(probe) if probe is not None else ()
-        return EpochReadings(
-            epoch=steps.epoch,
-            train_loss=float(np.average(steps.train_loss.astype(np.float64), weights=done.sizes)),
-            train_accuracy=float(torch.stack(done.hits).sum()) / done.n_samples if done.hits else NAN,
-            validation_loss=validation.loss,
-            validation_accuracy=validation.accuracy,
-            calibration_error=validation.calibration_error,
-            learning_rate=float(steps.learning_rate[-1]),
-            gradient_norm=float(steps.gradient_norm.astype(np.float64).mean()),
-            clip_fraction=float(steps.clipped.mean()) if self.clip_norm else NAN,
-            dead_fraction=_worst([layer.dead_fraction for layer in layers]),
-            samples_per_second=done.n_samples / done.seconds,
-            layers=layers,
+    def steps(self, done: EpochPass, learning_rates: Sequence[float]) -> TrainedSteps:
+        return TrainedSteps(
+            sizes=done.sizes,
+            losses=torch.cat(done.losses).float().cpu().numpy(),
+            norms=done.gradient_norms().numpy(),
+            n_hits=int(torch.stack(done.hits).sum()) if done.hits else None,
+            learning_rates=learning_rates,
         )
 
     def validation(self) -> Evaluation:
-        splits = self.splits
+        return self.evaluation(
+            self.splits.validation_x, self.splits.validation_y, with_calibration=self.is_complete
+        )
+
+    def evaluation(self, x: Tensor, y: Tensor, *, with_calibration: bool = True) -> Evaluation:
         return evaluate(
             self.model,
             self.scaling,
-            splits.validation_x,
-            splits.validation_y,
-            kind=splits.kind,
-            with_calibration=self.is_complete,
+            x,
+            y,
+            kind=self.splits.kind,
+            with_calibration=with_calibration,
+            forward=lambda model, inputs: forward(model, inputs, self.config),
         )
 
     def has_finite_parameters(self) -> bool:
-        parameters = [parameter.detach() for parameter in self.model.parameters()]
-        return bool(torch.stack(torch._foreach_norm(parameters)).isfinite().all())  # noqa: SLF001 - one call
+        return are_finite(self.model)
 
-    def _layer_readings(self, probe: UpdateProbe) -> tuple[LayerReadings, ...]:
-        return probe.readings(read_activities(self.model, self._layers, self.scaling(self._probe_x)))
+    def layer_readings(self, probe: UpdateProbe) -> tuple[LayerReadings, ...]:
+        """What ``probe`` read, with the activities of the model as it is now."""
+        return probe.readings(self.activities())
+
+    def activities(self) -> dict[str, Activity]:
+        return read_activities(self.model, self._layers, self._probe_inputs())
+
+    def _probe_inputs(self) -> Tensor:
+        inputs: Tensor = self.scaling(self._probe_x)
+        return inputs.to(weight_type(self.config))
+
+
+def are_finite(model: nn.Module) -> bool:
+    """Whether all parameters are."""
+    parameters = [parameter.detach() for parameter in model.parameters()]
+    return bool(torch.stack(torch._foreach_norm(parameters)).isfinite().all())  # noqa: SLF001 - one call
 
 
 def _worst(fractions: list[float]) -> float:

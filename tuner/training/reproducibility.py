@@ -16,6 +16,7 @@ class RandomStream:
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._device = device
+        self._seed = seed
         self._states = {"cpu": torch.Generator().manual_seed(seed).get_state()}
         if device.type == "cuda":
             self._states["cuda"] = torch.Generator(device).manual_seed(seed).get_state()
@@ -26,11 +27,23 @@ class RandomStream:
         callers = self._read()
         self._write(self._states)
         try:
-            with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+            # enabled: else the flags that are not named here turn cuDNN off.
+            with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
                 yield
         finally:
             self._states = self._read()
             self._write(callers)
+
+    def generator(self) -> torch.Generator:
+        """A generator of the device, at the place of this stream: it draws what ``active()`` would let one draw."""
+        generator = torch.Generator(self._device).manual_seed(self._seed)
+        if self._device.type in self._states:
+            generator.set_state(self._states[self._device.type])
+        return generator
+
+    def take(self, generator: torch.Generator) -> None:
+        """Go on where ``generator``, once given by `generator`, is now."""
+        self._states[self._device.type] = generator.get_state()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         return dict(self._states)

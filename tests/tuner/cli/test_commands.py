@@ -29,7 +29,8 @@ def test_search_json_is_as_the_design_says(run: Run) -> None:
     """Nothing but JSON on stdout, with exactly these keys."""
     found = run(*SEARCH, "--trials", "2", "--json", "--quiet")
     assert found.err == ""
-    assert set(found.json) == {"study", "storage", "n_trials", "best", "seconds"}
+    assert set(found.json) == {"study", "storage", "n_trials", "best", "seconds", "overhead"}
+    assert sum(found.json["overhead"]["shares"].values()) == pytest.approx(1.0)
     assert found.json["n_trials"] == {"complete": 2, "pruned": 0, "diverged": 0, "failed": 0, "lost": 0}
     assert set(found.json["best"]) == {"number", "value", "config"}
     assert found.json["best"]["config"]["width"] == 8

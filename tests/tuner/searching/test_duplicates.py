@@ -12,7 +12,7 @@ from search_spaces.catalog import lever
 from studies.records import Outcome
 from tests.problems import linear_model
 from tests.tuner import user_code
-from tuner.searching.duplicates import FINGERPRINT, fingerprint, finished_twin
+from tuner.searching.duplicates import FINGERPRINT, FinishedTwins, fingerprint
 from tuner.searching.equivalence import PLAYS_A_PART, canonical
 from tuner.searching.objective import Objective
 from tuner.searching.planning import objective_of, plan_of
@@ -137,7 +137,7 @@ def test_only_what_ended_by_itself_is_taken_over(outcome: Outcome) -> None:
         )
     )
     taken_over = {Outcome.COMPLETED, Outcome.STOPPED_EARLY, Outcome.DIVERGED}
-    assert (finished_twin(study.ask(), "same") is not None) == (outcome in taken_over)
+    assert (FinishedTwins(study).find("same") is not None) == (outcome in taken_over)
 
 
 def test_a_pruned_config_is_trained_again() -> None:

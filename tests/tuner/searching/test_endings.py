@@ -10,6 +10,7 @@ from optuna.exceptions import StorageInternalError
 import tuner
 from search_spaces import preset
 from search_spaces.errors import ConfigurationError
+from studies.batch import Batch
 from studies.recorded import open_study
 from studies.records import Outcome
 from tests.tuner import user_code
@@ -29,7 +30,7 @@ def found_by(task: Any = user_code.blob_arrays, **changes: Any) -> tuner.Search:
 
 
 def test_a_storage_error_is_never_told_as_a_bad_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The trial in hand is given back, the error reaches the caller, and the next run ends with the exact total."""
+    """The trials in hand are given back, the error reaches the caller, and the next run ends with the exact total."""
     real, calls = optuna.Trial.report, []
 
     def report(trial: optuna.Trial, value: float, step: int) -> None:
@@ -42,7 +43,7 @@ def test_a_storage_error_is_never_told_as_a_bad_value(monkeypatch: pytest.Monkey
     with pytest.raises(StorageInternalError, match="went away"):
         found_by()
     counts = open_study("s").record().counts
-    assert (counts.failed, counts.lost) == (0, 1)
+    assert (counts.failed, counts.lost) == (0, 3)
     assert found_by().n_trials.complete == 3
 
 
@@ -53,7 +54,7 @@ def test_an_interrupt_while_asking_leaves_nothing_held(monkeypatch: pytest.Monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(optuna.Study, "ask", ask)
+        patched.setattr(Batch, "ask_under", ask)
         with pytest.raises(KeyboardInterrupt):
             found_by()
     assert found_by(timeout=30).ending is Ending.BUDGET_SPENT
@@ -113,5 +114,5 @@ def test_weights_on_a_full_disk_end_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     def full(*_arguments: Any, **_more: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tuner.searching.ask_tell.save_weights", full)
+    monkeypatch.setattr("tuner.searching.weights.save_weights", full)
     assert found_by().n_trials.complete == 3

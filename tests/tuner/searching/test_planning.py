@@ -127,9 +127,9 @@ class TestResumed:
     def test_a_plan_of_a_newer_symptune_is_refused(self) -> None:
         """A key it does not know would be trained without."""
         newer = plan(versions={"symptune": "9.1"})
-        newer = dataclasses.replace(newer, defaults={**newer.defaults, "precision": "bfloat16"})
+        newer = dataclasses.replace(newer, defaults={**newer.defaults, "sharpness": 0.5})
         with pytest.raises(
-            ConfigurationError, match=r"does not know precision; it was begun with symptune 9\.1"
+            ConfigurationError, match=r"does not know sharpness; it was begun with symptune 9\.1"
         ):
             objective_of(newer)
 

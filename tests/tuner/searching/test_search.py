@@ -242,9 +242,9 @@ def test_time_that_runs_out_hands_the_trial_back() -> None:
     assert found.ending is Ending.OUT_OF_TIME
     assert found.n_trials.counted < 2
     record = found.record()
-    assert record.trials[-2].outcome is Outcome.OUT_OF_TIME
-    assert record.trials[-1].state == "waiting"
-    assert record.trials[-1].replaces == record.trials[-2].number
+    handed_back = [trial.number for trial in record.trials if trial.outcome is Outcome.OUT_OF_TIME]
+    waiting = [trial.replaces for trial in record.trials if trial.state == "waiting"]
+    assert handed_back == waiting != []
 
 
 def test_an_interrupted_trial_is_trained_again_on_resume() -> None:
@@ -309,7 +309,8 @@ def test_a_study_goes_on_with_the_defaults_it_was_begun_with() -> None:
     assert resumed.config["label_smoothing"] == 0.25
     assert resumed.telemetry is not None
     trained_alone = tuner.train(dict(resumed.config), user_code.blob_arrays)
-    assert trained_alone.telemetry.epochs[-1].train_loss == resumed.telemetry.epochs[-1].train_loss
+    last_loss = resumed.telemetry.epochs[-1].train_loss
+    assert trained_alone.telemetry.epochs[-1].train_loss == pytest.approx(last_loss, rel=1e-4)
     with pytest.raises(ConfigurationError, match=r"the default of label_smoothing was 0.25 and is now 0.0"):
         found_by(trials=3)
 

@@ -24,6 +24,7 @@ from tuner.training.batching.candidates import Candidate, rate_rule
 from tuner.training.batching.race import finalists, race
 from tuner.training.batching.reasons import reason_of
 from tuner.training.batching.recheck import Recheck
+from tuner.training.batching.stepping import SteppedTraining, Stretch
 from tuner.training.config import TrainingConfig
 
 CONFIG = TrainingConfig(batch_size=16, width=8, learning_rate=0.05, epochs=3)
@@ -234,6 +235,24 @@ def test_the_seed_that_sets_the_target_does_not_race(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(batch_size, "race", spy)
     found(dataclasses.replace(CONFIG, seed=5), candidates=[16])
     assert [*seen["seeds"]] == [6, 7, 8]
+
+
+@pytest.mark.parametrize(("model", "n_lanes"), [(None, 4), (linear_model, 1)])
+def test_a_perceptron_is_timed_in_lanes_and_other_models_alone(
+    monkeypatch: pytest.MonkeyPatch, model: Any, n_lanes: int
+) -> None:
+    """What trains to the target is one lane."""
+    seen: list[int] = []
+
+    class Spied(SteppedTraining):
+        def train(self, n_steps: int) -> Stretch:
+            seen.append(self.n_lanes)
+            return super().train(n_steps)
+
+    monkeypatch.setattr(batch_size, "SteppedTraining", Spied)
+    found(model=model, candidates=[16])
+    assert max(seen) == n_lanes
+    assert seen[-1] == 1
 
 
 def test_another_speed_is_another_time_to_the_target() -> None:

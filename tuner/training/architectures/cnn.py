@@ -5,6 +5,7 @@ from collections import OrderedDict
 from torch import nn
 
 from search_spaces.errors import ConfigurationError
+from tuner.training.architectures.dropout import Dropout
 from tuner.training.architectures.layers import ACTIVATIONS, initialize, normalization_layer
 from tuner.training.config import TrainingConfig
 
@@ -39,7 +40,7 @@ def build_cnn(config: TrainingConfig, input_shape: tuple[int, ...], n_outputs: i
         layers["normalization"] = normalization
     layers["activation"] = activation()
     if config.dropout:
-        layers["dropout"] = nn.Dropout(config.dropout)
+        layers["dropout"] = Dropout(config.dropout)
     layers["output"] = nn.Linear(config.width, n_outputs)
     model = nn.Sequential(layers)
     initialize(model, config.initialization)

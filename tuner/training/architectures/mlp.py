@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 from torch import nn
 
+from tuner.training.architectures.dropout import Dropout
 from tuner.training.architectures.layers import ACTIVATIONS, initialize, normalization_layer
 from tuner.training.config import TrainingConfig
 
@@ -20,7 +21,7 @@ def build_mlp(config: TrainingConfig, input_shape: tuple[int, ...], n_outputs: i
             layers[f"normalization{number}"] = normalization
         layers[f"activation{number}"] = ACTIVATIONS[config.activation]()
         if config.dropout:
-            layers[f"dropout{number}"] = nn.Dropout(config.dropout)
+            layers[f"dropout{number}"] = Dropout(config.dropout)
         n_inputs = config.width
     layers["output"] = nn.Linear(n_inputs, n_outputs)
     model = nn.Sequential(layers)

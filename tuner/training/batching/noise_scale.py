@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tuner.training.batching.stepping import SteppedTraining
+from tuner.training.precision import forward, targets
 from tuner.training.reproducibility import RandomStream
 
 MIN_DRAWS, N_DRAWS, N_PARTS = 8, 48, 8
@@ -102,7 +103,7 @@ def fieller_interval(
 def read_noise_scale(training: SteppedTraining, *, seed: int, n_most: int) -> NoiseScale:
     """The noise scale of a training where it stands, in train mode, from about ``n_most`` samples at most.
 
-    The caller's random state is not touched; running statistics of batch normalization are.
+    Neither the training nor the caller's random state is touched.
     """
     n_draws = max(MIN_DRAWS, min(N_DRAWS, n_most // (N_PARTS * SMALL_BATCH)))
     with RandomStream(seed, training.splits.device).active():
@@ -111,15 +112,17 @@ def read_noise_scale(training: SteppedTraining, *, seed: int, n_most: int) -> No
 
 def gradients_of(training: SteppedTraining) -> Gradient:
     """The gradients of a training's loss with its weights as they are, in train mode."""
-    parameters = [parameter for parameter in training.model.parameters() if parameter.requires_grad]
-    splits = training.splits
+    model, config, splits = training.model, training.config, training.splits
+    model.train()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def gradient(indices: Tensor) -> Tensor:
         indices = indices.to(splits.device)
         x = training.scaling(splits.train_x.index_select(0, indices))
-        training.model.train()
-        loss = training.loss(training.model(x), splits.train_y.index_select(0, indices))
-        found = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        y = targets(splits.train_y.index_select(0, indices), config)
+        found = torch.autograd.grad(
+            training.loss(forward(model, x, config), y), parameters, materialize_grads=True
+        )
         return torch.cat([part.flatten() for part in found])
 
     return gradient

@@ -3,6 +3,9 @@
 A scan goes up the sizes as far as memory allows. Those that fit then take turns, a short stretch of real optimizer
 steps each, and the faster quarter of the turns counts: another process on the machine only ever slows a stretch, and
 slows all candidates alike.
+
+What a search pays for a step is a lane's share of one that several lanes take together, and company helps small batches
+more than large ones. So the turns may be taken by several lanes; memory is that of one.
 """
 
 import dataclasses
@@ -36,8 +39,8 @@ HOPEFUL_KNEES = 4
 """Batches beyond this many knees gain no throughput; and with none gained they gain nothing, since no rule for the
 learning rate lets a larger batch get further with the same samples."""
 
-StartTraining = Callable[[Candidate], SteppedTraining]
-"""Makes an untrained training of a candidate."""
+StartTraining = Callable[[Candidate, int], SteppedTraining]
+"""Makes an untrained training of a candidate, in so many lanes."""
 OnPart = Callable[[float], None]
 """Takes the done fraction of a stage."""
 
@@ -73,6 +76,7 @@ def measure_throughput(
     at_least: int,
     budget_seconds: float,
     on_part: OnPart,
+    n_lanes: int = 1,
 ) -> Measured:
     """Scan, then let those that fit take turns.
 
@@ -83,16 +87,22 @@ def measure_throughput(
         at_least: the batch size that is measured whatever it costs; beyond it the budget also ends the scan.
         budget_seconds: about how long it may take.
         on_part: called with the done fraction.
+        n_lanes: that are timed together.
 
     Raises:
         ConfigurationError: when not even the smallest batch fits into memory.
     """
     deadline = time.monotonic() + budget_seconds
-    scanned, largest = _scan(candidates, start, meter, at_least, budget_seconds)
+    scan_seconds = budget_seconds / n_lanes  # a turn takes as many times as long
+    scanned, largest = _scan(candidates, start, meter, at_least, scan_seconds)
     fitting = [candidate for candidate in scanned if candidate.verdict is not Verdict.OUT_OF_MEMORY]
     on_part(SCAN_PART)
     speeds = take_turns(
-        fitting, start, deadline=deadline, on_part=lambda part: on_part(SCAN_PART + (1 - SCAN_PART) * part)
+        fitting,
+        start,
+        deadline=deadline,
+        on_part=lambda part: on_part(SCAN_PART + (1 - SCAN_PART) * part),
+        n_lanes=n_lanes,
     )
     if not speeds:
         raise ConfigurationError(
@@ -142,7 +152,7 @@ def _foretold_seconds(candidate: Candidate, scanned: Sequence[Candidate]) -> flo
 def _first_reading(candidate: Candidate, start: StartTraining, meter: MemoryMeter) -> Candidate | None:
     """The candidate with its memory and a first throughput; None when it does not fit."""
     meter.start()
-    stretch = unless_out_of_memory(lambda: _first_stretch(start(candidate)))
+    stretch = unless_out_of_memory(lambda: _first_stretch(start(candidate, 1)))
     memory = meter.peak_bytes()
     if stretch is None:
         return None
@@ -157,13 +167,19 @@ def _first_stretch(training: SteppedTraining) -> Stretch:
 
 
 def take_turns(
-    candidates: Sequence[Candidate], start: StartTraining, *, deadline: float, on_part: OnPart
+    candidates: Sequence[Candidate],
+    start: StartTraining,
+    *,
+    deadline: float,
+    on_part: OnPart,
+    n_lanes: int = 1,
 ) -> dict[int, float]:
-    """Samples per second by batch size, without those that ran out of memory after all.
+    """Samples per second of a lane by batch size, without those that ran out of memory after all.
 
-    A training lives for its turn only, so that memory holds one at a time. ``deadline`` is on the monotonic clock.
+    A training lives for its turn only, so that memory holds one at a time. Where it does not hold ``n_lanes``, a
+    candidate goes on alone. ``deadline`` is on the monotonic clock.
     """
-    n_steps = {c.batch_size: _steps_for(c.seconds_per_step) for c in candidates}
+    lanes = {candidate.batch_size: n_lanes for candidate in candidates}
     speeds: dict[int, list[float]] = {candidate.batch_size: [] for candidate in candidates}
     for turn in range(N_TURNS):
         if turn >= MIN_TURNS and time.monotonic() > deadline:
@@ -172,7 +188,10 @@ def take_turns(
             size = candidate.batch_size
             if size not in speeds:
                 continue
-            stretch = unless_out_of_memory(partial(_one_turn, start, candidate, n_steps[size]))
+            stretch = unless_out_of_memory(partial(_one_turn, start, candidate, lanes[size]))
+            if stretch is None and lanes[size] > 1:
+                lanes[size], speeds[size] = 1, []
+                stretch = unless_out_of_memory(partial(_one_turn, start, candidate, 1))
             if stretch is None:
                 del speeds[size]
             else:
@@ -181,10 +200,10 @@ def take_turns(
     return {size: statistics.quantiles(read, n=4, method="inclusive")[2] for size, read in speeds.items()}
 
 
-def _one_turn(start: StartTraining, candidate: Candidate, n_steps: int) -> Stretch:
-    training = start(candidate)
+def _one_turn(start: StartTraining, candidate: Candidate, n_lanes: int) -> Stretch:
+    training = start(candidate, n_lanes)
     training.train(1)  # builds what the first step builds
-    return training.train(n_steps)
+    return training.train(_steps_for(candidate.seconds_per_step * n_lanes))
 
 
 def _steps_for(seconds_per_step: float) -> int:

@@ -25,6 +25,8 @@ class ChannelStatistics:
 
 def channel_statistics(x: Tensor) -> ChannelStatistics:
     """The statistics of ``x`` [n, channels, ...]."""
+    if x.dtype == torch.uint8 and x.ndim > 2:
+        return _statistics_of_counts(_value_counts(x))
     sums, squares, lows, highs, counts = [], [], [], [], []
     for start in range(0, len(x), STATISTICS_BLOCK):
         block = x[start : start + STATISTICS_BLOCK]
@@ -47,6 +49,35 @@ def channel_statistics(x: Tensor) -> ChannelStatistics:
         low=torch.stack(lows).amin(0).double(),
         high=torch.stack(highs).amax(0).double(),
         n_non_finite=int(x.numel() - n.sum()),
+    )
+
+
+def _value_counts(x: Tensor) -> Tensor:
+    """How often each channel of images [n, channels, ...] has each value, int64 [n_channels, 256] on the CPU.
+
+    Counting takes a sixth of the time of float sums: 0.04 s for MNIST, where each worker spent 0.26 s at its start.
+    """
+    counts = torch.zeros(x.shape[1], UINT8_MAXIMUM + 1, dtype=torch.int64)
+    for start in range(0, len(x), STATISTICS_BLOCK):
+        block = x[start : start + STATISTICS_BLOCK].cpu()
+        for channel in range(x.shape[1]):
+            counts[channel] += torch.bincount(block[:, channel].flatten(), minlength=UINT8_MAXIMUM + 1)
+    return counts
+
+
+def _statistics_of_counts(counts: Tensor) -> ChannelStatistics:
+    """The statistics of bytes that occur so often; integers below 2**53 are exact in float64."""
+    values = torch.arange(UINT8_MAXIMUM + 1, dtype=torch.int64)
+    n = counts.sum(1).double()
+    mean = (counts * values).sum(1).double() / n
+    variance = ((counts * values.square()).sum(1).double() / n - mean.square()).clamp(min=0)
+    occurring = (counts > 0).int()
+    return ChannelStatistics(
+        mean=mean,
+        std=variance.sqrt(),
+        low=occurring.argmax(1).double(),
+        high=UINT8_MAXIMUM - occurring.flip(1).argmax(1).double(),
+        n_non_finite=0,
     )
 
 

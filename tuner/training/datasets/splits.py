@@ -3,6 +3,7 @@
 The test part is the data set's own; no split ever touches it.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -56,6 +57,11 @@ class Splits:
     def train_statistics(self) -> ChannelStatistics:
         """Of the train part, taken once for all trials on it."""
         return channel_statistics(self.train_x)
+
+    @cached_property
+    def known(self) -> dict[Hashable, Any]:
+        """What was read once of these data, or of untrained networks on them, for all trials."""
+        return {}
 
     def describe(self) -> dict[str, Any]:
         """How the data was split, for the study's record."""

@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from tuner.training.rate.learner import Floats, Learner
+from tuner.training.rate.asking import Asking, Wanted
+from tuner.training.rate.learner import Floats
 
 SMOOTHING = 0.9
 """Weight of a step's neighbor in the smoothed loss: about ten steps to either side count."""
@@ -96,13 +97,13 @@ class Ramp:
         return smoothed(np.minimum(self.loss, self.loss[: self._n_lead].max(initial=-np.inf)))
 
 
-def run_ramp(learner: Learner, *, seed: int, low: float, high: float, n_steps: int) -> Ramp:
+def ramping(*, seed: int, low: float, high: float, n_steps: int) -> Asking[Ramp]:
     """Ramp from ``low`` to ``high``, or until the loss diverges."""
     rates = np.geomspace(low, high, n_steps)
     losses = np.empty(0)
-    learner.reset(seed)
     for first in range(0, n_steps, BLOCK):
-        losses = np.append(losses, learner.advance(list(rates[first : first + BLOCK])))
+        block = rates[first : first + BLOCK].tolist()
+        losses = np.append(losses, (yield Wanted(learning_rates=block, seed=None if first else seed)))
         is_finite = np.isfinite(losses)
         if not is_finite.all():
             losses = losses[: int(is_finite.argmin())]

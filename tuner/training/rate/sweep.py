@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.training.rate.asking import Asking
 from tuner.training.rate.holding import Held, StabilityLimit
-from tuner.training.rate.learner import Learner
 from tuner.training.rate.plan import SweepPlan
-from tuner.training.rate.ramp import Ramp, run_ramp
+from tuner.training.rate.ramp import Ramp, ramping
 
 START_FACTOR = 2.0
 """Of the steepest rate, where holding begins: the limit was 8 to 20 times the steepest rate on MNIST."""
@@ -51,14 +51,14 @@ class Sweep:
         }
 
 
-def run_sweep(learner: Learner, plan: SweepPlan, *, seed: int) -> Sweep:
+def sweeping(plan: SweepPlan, *, seed: int) -> Asking[Sweep]:
     """The ramp of ``seed``, and its highest stable rate if the loss fell at all."""
-    ramp = run_ramp(learner, seed=seed, low=plan.low, high=plan.high, n_steps=plan.n_steps)
+    ramp = yield from ramping(seed=seed, low=plan.low, high=plan.high, n_steps=plan.n_steps)
     if not ramp.falls:
         return Sweep(seed=seed, ramp=ramp, held=(), highest_stable=None, lowest_unstable=None)
-    search = StabilityLimit(learner, seed=seed, n_steps=plan.hold_steps, initial_loss=ramp.initial_loss)
+    search = StabilityLimit(seed=seed, n_steps=plan.hold_steps, initial_loss=ramp.initial_loss)
     start = min(START_FACTOR * ramp.steepest, plan.high)
-    limit = search.search(start, low=plan.low, high=plan.high)
+    limit = yield from search.search(start, low=plan.low, high=plan.high)
     return Sweep(
         seed=seed,
         ramp=ramp,

@@ -1,12 +1,16 @@
 """Throughput and memory on a machine whose speed is known by hand."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
+import torch
 
 from search_spaces.errors import ConfigurationError
-from tests.tuner.training.batching.fakes import FakeMachine, FakeMeter, fake_candidates
-from tuner.training.batching.candidates import Verdict
-from tuner.training.batching.throughput import Measured, measure_throughput
+from tests.tuner.training.batching.fakes import FakeMachine, FakeMeter, FakeTraining, fake_candidates
+from tuner.training.batching.candidates import Candidate, Verdict
+from tuner.training.batching.throughput import Measured, measure_throughput, take_turns
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
@@ -115,3 +119,54 @@ def test_a_slow_model_is_measured_up_to_what_the_budget_allows() -> None:
     slow = FakeMachine(per_sample=1e-3)
     assert [c.batch_size for c in measured_on(slow, budget_seconds=8.0).candidates][-1] == 128
     assert [c.batch_size for c in measured_on(slow, budget_seconds=8.0, at_least=512).candidates][-1] == 512
+
+
+def test_turns_are_taken_in_lanes_and_memory_is_that_of_one() -> None:
+    """Every candidate is first scanned alone."""
+    machine = FakeMachine()
+    started: list[tuple[int, int]] = []
+
+    def start(candidate: Candidate, n_lanes: int) -> FakeTraining:
+        started.append((candidate.batch_size, n_lanes))
+        return machine.start(candidate)
+
+    measure_throughput(
+        fake_candidates(16, 32),
+        start,  # type: ignore[arg-type]
+        FakeMeter(machine),
+        at_least=0,
+        budget_seconds=60.0,
+        on_part=lambda _part: None,
+        n_lanes=4,
+    )
+    assert started[:2] == [(16, 1), (32, 1)]
+    assert {n_lanes for _, n_lanes in started[2:]} == {4}
+
+
+def test_lanes_that_do_not_fit_leave_one_that_does() -> None:
+    """The candidate goes on alone, and its speed is that of a lane alone."""
+    machine = FakeMachine()
+    tried: list[int] = []
+
+    def start(candidate: Candidate, n_lanes: int) -> FakeTraining:
+        tried.append(n_lanes)
+        if n_lanes * candidate.batch_size > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory (fake).")
+        return machine.start(candidate)
+
+    speeds = take_turns(
+        timed_candidates(machine, 16, 64),
+        start,  # type: ignore[arg-type]
+        deadline=math.inf,
+        on_part=lambda _part: None,
+        n_lanes=4,
+    )
+    assert speeds == {size: pytest.approx(size / machine.seconds_per_step(size)) for size in (16, 64)}
+    assert tried == [4, 4, 1] + [1, 4, 4, 1] * 11 + [1, 4]
+
+
+def timed_candidates(machine: FakeMachine, *sizes: int) -> list[Candidate]:
+    return [
+        dataclasses.replace(c, samples_per_second=c.batch_size / machine.seconds_per_step(c.batch_size))
+        for c in fake_candidates(*sizes)
+    ]

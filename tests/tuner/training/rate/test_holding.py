@@ -1,8 +1,11 @@
 """By how little a rate may cost and still be stable."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
+from tests.tuner.training.rate.learners import alone
 from tuner.training.rate.holding import StabilityLimit
 from tuner.training.rate.learner import Floats
 
@@ -16,7 +19,7 @@ class Costly:
     def reset(self, seed: int) -> None:
         pass
 
-    def advance(self, learning_rates: list[float]) -> Floats:
+    def advance(self, learning_rates: Sequence[float]) -> Floats:
         decades = np.maximum(np.log10(learning_rates) + 2, 0.0)
         return np.asarray(0.1 + 0.9 * self._share * decades)
 
@@ -26,6 +29,6 @@ def test_a_rate_that_costs_more_than_a_quarter_percent_of_the_fall_is_not_stable
     share: float, decades: float
 ) -> None:
     """At 1% a decade the limit lies a quarter of a decade up; at 0.1% two and a half."""
-    search = StabilityLimit(Costly(share), seed=0, n_steps=60, initial_loss=1.0)  # type: ignore[arg-type]
-    limit = search.search(0.005, low=1e-4, high=1e3)
+    search = StabilityLimit(seed=0, n_steps=60, initial_loss=1.0)
+    limit = alone(Costly(share), search.search(0.005, low=1e-4, high=1e3))
     assert limit.highest_stable == pytest.approx(0.01 * 10**decades, rel=0.12)

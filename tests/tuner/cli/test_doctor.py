@@ -1,0 +1,101 @@
+"""``tuner doctor``: what it tells of a machine that is well, and of one where something is not in its place."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tuner.cli.conftest import Run
+from tuner import checkup
+from tuner.cli import app, doctoring
+from tuner.searching import lane_probe
+
+
+@pytest.fixture(autouse=True)
+def _short_and_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup, "SECONDS_PER_RATE", 0.002)
+    monkeypatch.setattr(lane_probe, "STEPS", 1)
+    names = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    if "doctor" not in names:
+        registered = list(app.registered_commands)
+        monkeypatch.setattr(app, "registered_commands", registered)
+        doctoring.add_to(app)
+
+
+DOCTOR = ("doctor", "--task", "digits", "--quiet")
+
+
+def test_all_that_decides_is_there_and_nothing_is_written(run: Run) -> None:
+    """Versions, machine, data, storage, the rate of each kernel, and the measured table behind the choice."""
+    found = run(*DOCTOR, "--json")
+    assert found.code == 0
+    assert found.err == ""
+    told = found.json
+    assert set(told) == {"versions", "machine", "data", "storage", "rates", "parallelism", "problems"}
+    assert {"symptune", "torch", "optuna", "python"} <= set(told["versions"])
+    assert told["machine"]["cores"] >= 1
+    assert told["data"]["task"] == "digits"
+    assert told["storage"] == {"url": "sqlite:///runs/tuner.db", "n_studies": None, "is_writable": True}
+    rates = {(rate["kernel"], rate["precision"]): rate["gflops"] for rate in told["rates"]}
+    assert rates["torch.mm", "float32"] > 0
+    chosen = told["parallelism"]
+    assert chosen["workers"] * chosen["threads"] <= told["machine"]["cores"]
+    assert chosen["lanes"] in {row["lanes"] for row in chosen["measured"]}
+    assert all(row["seconds_per_lane_step"] > 0 for row in chosen["measured"])
+    assert told["problems"] == []
+    assert not Path("runs").exists()
+
+
+def test_a_person_reads_the_choice_and_its_reason(run: Run) -> None:
+    """And what was asked for is kept to."""
+    found = run(*DOCTOR, "--workers", "3", "--lanes", "2")
+    assert "3 x 1 x 2  (workers x threads x lanes, for digits, mlp, batch size 128)" in found.out
+    assert "3 workers as asked for. 2 lanes as asked for." in found.out
+    assert "tuner search --task digits" in found.out
+
+
+def test_studies_are_counted(searched: Run) -> None:
+    """In the database that the next command would take."""
+    assert searched(*DOCTOR, "--json", "--lanes", "1").json["storage"]["n_studies"] == 1
+
+
+def test_data_that_is_not_here_is_a_problem_with_a_way_out(run: Run, tmp_path: Path) -> None:
+    """Exit code 5, and all the rest is told all the same."""
+    found = run("doctor", "--task", "kmnist", "--data-dir", str(tmp_path), "--quiet")
+    assert found.code == 5
+    assert "Problem   The kmnist files are not in" in found.out
+    assert "torch.mm" in found.out
+
+
+def test_damaged_data_is_a_problem(run: Run, tmp_path: Path) -> None:
+    """As a search would find it."""
+    np.savez(tmp_path / "bad.npz", x=np.zeros((10, 3)), y=np.full(10, 0.5))
+    found = run("doctor", "--task", f"npz:{tmp_path / 'bad.npz'}", "--quiet", "--json")
+    assert found.code == 5
+    assert "integers from 0" in found.json["problems"][0]
+    assert found.json["parallelism"] is None
+
+
+def test_a_database_that_cannot_be_written_is_a_problem(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 2: the study could not be kept."""
+    monkeypatch.setattr("tuner.checkup.os.access", lambda _path, _mode: False)
+    found = run(*DOCTOR, "--lanes", "1")
+    assert found.code == 2
+    assert "must be where one may write" in found.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--lanes", "0"), "lanes"),
+        (("--workers", "0"), "workers"),
+        (("--set", "learning_rate"), "--set must be KEY=VALUE"),
+        (("--device", "tpu"), "device must be one of"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exits_with_2(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    """Before anything is measured."""
+    found = run(*DOCTOR, *arguments)
+    assert found.code == 2
+    assert said in found.err
+    assert "Traceback" not in found.err

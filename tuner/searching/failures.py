@@ -1,0 +1,64 @@
+"""Exceptions of trials: each is told as its trial's own, and the same one again and again ends the search."""
+
+import logging
+import traceback
+from pathlib import Path
+
+import optuna
+
+from studies.records import TrialError
+from tuner.searching.desk import Desk, HeldTrial
+from tuner.training.functions import UserCodeError
+
+SAME_ERRORS_TO_HALT = 3
+"""The same exception so many times in a row is the code's fault, not the config's."""
+
+_log = logging.getLogger(__name__)
+
+
+class Failures:
+    """Those of one worker's run. What trials ended with before it began is the past."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._n_trials_before = len(desk.study.get_trials(deepcopy=False))
+
+    def tell(self, held: HeldTrial, error: BaseException) -> None:
+        """End the trial with its own exception."""
+        _log.warning("Trial %d failed.", held.number, exc_info=error)
+        record = error_record(error)
+        self._desk.tell_failed(held, {"type": record.type, "message": record.message, "where": record.where})
+
+    def repeated(self) -> TrialError | None:
+        """The exception that ended the study's last trials, if it was always the same."""
+        return repeated_error(self._desk.study, since=self._n_trials_before)
+
+
+def repeated_error(study: optuna.Study, *, since: int) -> TrialError | None:
+    """The exception that ended the last trials, if it was always the same.
+
+    Args:
+        study: with the errors in its trials' attributes.
+        since: the number of trials that were there when the run began: what they ended with is the past.
+    """
+    finished = [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.number >= since and trial.datetime_complete is not None
+    ]
+    finished.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+    last = [trial.user_attrs.get("error") for trial in finished[-SAME_ERRORS_TO_HALT:]]
+    errors = [TrialError(**error) for error in last if isinstance(error, dict)]
+    if len(errors) == SAME_ERRORS_TO_HALT and all(errors[0].is_same(error) for error in errors):
+        return errors[-1]
+    return None
+
+
+def error_record(error: BaseException) -> TrialError:
+    """What is kept of an exception: its type, its text, and where it came from."""
+    if isinstance(error, UserCodeError) and error.__cause__ is not None:
+        error = error.__cause__
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    message = str(error).strip() or type(error).__name__
+    return TrialError(type=type(error).__name__, message=message[:2000], where=where)

@@ -1,0 +1,255 @@
+"""Workers x threads x lanes: how a search is spread over a machine, by rules and by a short probe.
+
+On the CPU one single-thread worker a core (two threads of one process lose to two processes: docs/performance.md), and
+in each worker as many lanes as still make a step cheaper: more lanes share more work, until their weights no longer fit
+into the core's cache. On an accelerator one worker, and lanes until its memory or the gain ends.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tuner.searching.objective import Objective
+from tuner.searching.worker_count import choose_workers, counted
+from tuner.training.batching.memory import HEADROOM, is_out_of_memory, memory_meter
+
+PROBE_SECONDS = 0.4
+"""What the probe of lanes may take of a CPU's time; a larger cohort is measured only if it fits."""
+MAX_LANES = {"cpu": 16}
+"""On a CPU's core; the caches have long been full then."""
+MAX_ACCELERATOR_LANES = 256
+LEAST_GAIN = 0.05
+"""More lanes must make a lane's step so much cheaper, or they are not taken: cohorts that wait for each other longer,
+and a sampler that learns from larger batches, are the price."""
+FRUITLESS_DOUBLINGS = 2
+"""In a row, after which no larger cohort is measured. One may be noise."""
+ROUNDS_TO_LEARN = 5
+"""Cohorts that a sampler which learns sees of each worker at least, so that it has something to learn from."""
+STRUCTURES_TO_SEE = 8
+"""Cohorts of a search over structural levers at least: each of them has one structure only."""
+_LEARNING = ("tpe", "gp", "cmaes", "nsga2")
+
+
+class Probe(Protocol):
+    """What `lane_probe.LaneProbe` does; tests have one that computes its answers."""
+
+    def seconds_per_lane_step(self, n_lanes: int, *, own_orders: bool = False) -> float: ...
+
+    def bytes_per_lane(self, n_lanes: int) -> int | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneChoice:
+    """How many lanes a worker's cohorts have, and why."""
+
+    n_lanes: int
+    refills: bool
+    """Whether a lane that has ended is replaced at once by one with a data order of its own; else the cohort ends
+    first."""
+    reason: str
+    measured: tuple[tuple[int, float], ...] = ()
+    """Lanes, and the seconds that a step of one lane took among them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parallelism:
+    """How a search is spread over a machine."""
+
+    workers: int
+    threads: int
+    lanes: LaneChoice
+    reason: str
+
+
+def choose_parallelism(
+    objective: Objective,
+    *,
+    n_trials: int,
+    n_cores: int,
+    workers: int | None = None,
+    lanes: int | None = None,
+    sampler: str = "random",
+    pruner: str = "none",
+    probe: Probe | None = None,
+) -> Parallelism:
+    """Workers, threads and lanes for a search of ``n_trials`` on this machine."""
+    chosen = choose_workers(
+        device=objective.splits.device.type,
+        n_cores=n_cores,
+        n_trials=n_trials,
+        data_bytes=data_bytes(objective),
+        available_bytes=memory_meter(objective.splits.device).available_bytes(),
+        workers=workers,
+    )
+    choice = choose_lanes(
+        objective,
+        n_trials=n_trials,
+        n_workers=chosen.n_workers,
+        lanes=lanes,
+        sampler=sampler,
+        pruner=pruner,
+        probe=probe,
+    )
+    return Parallelism(
+        workers=chosen.n_workers,
+        threads=chosen.n_threads,
+        lanes=choice,
+        reason=f"{chosen.reason} {choice.reason}",
+    )
+
+
+def data_bytes(objective: Objective) -> int:
+    """Of the data set as it lies in memory."""
+    dataset = objective.dataset
+    parts = (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
+    return sum(part.numel() * part.element_size() for part in parts if part is not None)
+
+
+def choose_lanes(
+    objective: Objective,
+    *,
+    n_trials: int | None,
+    n_workers: int,
+    lanes: int | None = None,
+    sampler: str = "random",
+    pruner: str = "none",
+    probe: Probe | None = None,
+) -> LaneChoice:
+    """How many lanes a worker's cohorts have: as many as still make a step cheaper, within what the search allows.
+
+    Args:
+        objective: its splits and its base config are what the probe trains, for a fraction of a second.
+        n_trials: of the search, by all workers; None where nobody has said.
+        n_workers: of this machine.
+        lanes: what a person asked for; nothing is probed then, but for ``refills``.
+        sampler: its name: one that learns wants small batches.
+        pruner: its name; without one lanes end together, and refilling is no question.
+        probe: of the machine.
+    """
+    most, why_most = _most_lanes(objective, n_trials=n_trials, n_workers=n_workers, sampler=sampler)
+    measuring = probe or _lane_probe(objective)
+    measured: tuple[tuple[int, float], ...] = ()
+    if lanes is not None:
+        n_lanes, reason = lanes, f"{counted(lanes, 'lane')} as asked for."
+    elif most == 1:
+        n_lanes, reason = 1, f"1 lane: {why_most}."
+    else:
+        is_cpu = objective.splits.device.type == "cpu"
+        measured, why_last = _measured(
+            measuring,
+            most=most,
+            why_most=why_most,
+            budget_seconds=PROBE_SECONDS if is_cpu else math.inf,
+            available_bytes=None if is_cpu else memory_meter(objective.splits.device).available_bytes(),
+        )
+        n_lanes = _evened(measured[_place_of_chosen(measured)][0], n_trials=n_trials, n_workers=n_workers)
+        reason = f"{counted(n_lanes, 'lane')} a worker: {why_last}."
+    refills, why_refills = _refills(measuring, n_lanes, measured, objective=objective, pruner=pruner)
+    return LaneChoice(n_lanes=n_lanes, refills=refills, reason=f"{reason}{why_refills}", measured=measured)
+
+
+def _lane_probe(objective: Objective) -> Probe:
+    from tuner.searching.lane_probe import LaneProbe  # late: who says --lanes 1 needs no engine
+
+    return LaneProbe(objective=objective)
+
+
+def _most_lanes(
+    objective: Objective, *, n_trials: int | None, n_workers: int, sampler: str
+) -> tuple[int, str]:
+    """The largest cohort that the search makes sense with, and why."""
+    device = objective.splits.device.type
+    most = MAX_LANES.get(device, MAX_ACCELERATOR_LANES)
+    limits = {f"{most} is the most that is tried on {device}": most}
+    if n_trials is not None:
+        share = math.ceil(n_trials / n_workers)
+        limits[f"a worker's share is {counted(share, 'trial')}"] = share
+        if sampler in _LEARNING:
+            limits[
+                f"{sampler} learns between cohorts, and should see at least {ROUNDS_TO_LEARN} of each worker"
+            ] = max(1, share // ROUNDS_TO_LEARN)
+        structural = [lever.name for lever in objective.space if lever.structural]
+        if structural:
+            why = f"lanes share one choice of {', '.join(structural)}, and {STRUCTURES_TO_SEE} should be seen at least"
+            limits[why] = max(1, n_trials // STRUCTURES_TO_SEE)
+    why, least = min(limits.items(), key=lambda limit: limit[1])
+    return least, why
+
+
+def _measured(
+    probe: Probe,
+    *,
+    most: int,
+    why_most: str,
+    budget_seconds: float,
+    available_bytes: int | None,
+    clock: Callable[[], float] = time.process_time,
+) -> tuple[tuple[tuple[int, float], ...], str]:
+    """The seconds a lane-step of 1, 2, 4, ... lanes, until a limit is met; and which one it was."""
+    measured: list[tuple[int, float]] = []
+    began = clock()
+    n_lanes = 1
+    while True:
+        before = clock()
+        try:
+            seconds = probe.seconds_per_lane_step(n_lanes)
+        except RuntimeError as error:
+            if not (is_out_of_memory(error) and measured):
+                raise
+            return tuple(measured), f"{n_lanes} did not fit into memory"
+        measured.append((n_lanes, seconds))
+        if len(measured) - 1 - _place_of_chosen(measured) >= FRUITLESS_DOUBLINGS:
+            return tuple(measured), f"{measured[-2][0]} and {n_lanes} were less than {LEAST_GAIN:.0%} cheaper"
+        if n_lanes == most:
+            return tuple(measured), why_most
+        took, n_lanes = clock() - before, min(2 * n_lanes, most)
+        of_each = probe.bytes_per_lane(measured[-1][0])
+        if available_bytes is not None and of_each and n_lanes * of_each > HEADROOM * available_bytes:
+            return tuple(measured), f"{n_lanes} would not fit into memory at {of_each / 2**20:,.1f} MiB each"
+        if clock() - began + 2 * took > budget_seconds:
+            return tuple(measured), f"more were not measured within {budget_seconds:g} s"
+
+
+def _place_of_chosen(measured: Sequence[tuple[int, float]]) -> int:
+    """Of the fewest lanes whose steps are nearly as cheap as the cheapest."""
+    cheapest = min(seconds for _, seconds in measured)
+    return next(
+        place for place, (_, seconds) in enumerate(measured) if (1 - LEAST_GAIN) * seconds <= cheapest
+    )
+
+
+def _evened(n_lanes: int, *, n_trials: int | None, n_workers: int) -> int:
+    """No more lanes than cohorts of equal size need: 25 trials in cohorts of 8 are 4 cohorts, for which 7 do."""
+    if n_trials is None:
+        return n_lanes
+    share = math.ceil(n_trials / n_workers)
+    return math.ceil(share / math.ceil(share / n_lanes))
+
+
+def _refills(
+    probe: Probe,
+    n_lanes: int,
+    measured: tuple[tuple[int, float], ...],
+    *,
+    objective: Objective,
+    pruner: str,
+) -> tuple[bool, str]:
+    """Whether lanes with data orders of their own cost less than a cohort that shrinks until it has ended.
+
+    Such a cohort has about half its lanes on average: that is what the others are compared with.
+    """
+    ends_early = pruner != "none" or objective.base_config.patience > 0
+    if n_lanes < 2 or not ends_early:
+        return False, ""
+    known: Mapping[int, float] = dict(measured)
+    half = max(n_lanes // 2, 1)
+    shrinking = known[half] if half in known else probe.seconds_per_lane_step(half)
+    own = probe.seconds_per_lane_step(n_lanes, own_orders=True)
+    is_cheaper = own < shrinking
+    verb = "are refilled" if is_cheaper else "wait for their cohort"
+    return is_cheaper, (
+        f" Lanes that end early {verb}: a step of a lane with a data order of its own takes {own * 1e6:,.0f} us, "
+        f"of one in a cohort of {half} {shrinking * 1e6:,.0f} us."
+    )

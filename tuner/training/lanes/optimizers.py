@@ -1,0 +1,135 @@
+"""What lanes do with their gradients: each clips and steps on its own, with the kernels of the training alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tuner.training.config import TrainingConfig
+from tuner.training.one_epoch import CLIP_EPSILON, clip_norm
+from tuner.training.optimizers import build_optimizer
+from tuner.training.probes import TINY_NORM, watched_layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Updates:
+    """What one step read of the gradients before clipping, and of how far the weights moved."""
+
+    norms: Tensor | None = None
+    """[n_lanes]: over all parameters."""
+    layer_norms: Tensor | None = None
+    """[n_lanes, n_layers]."""
+    update_ratios: Tensor | None = None
+    """[n_lanes, n_layers]."""
+
+
+class LaneOptimizers:
+    """The optimizers of all lanes. Every parameter of their models is trained, in the order of ``parameters()``."""
+
+    def __init__(self) -> None:
+        self._lanes: list[_LaneOptimizer] = []
+
+    def add(self, config: TrainingConfig, model: nn.Module) -> None:
+        """Take a lane in, behind those that are there."""
+        self._lanes.append(_LaneOptimizer(config, model))
+
+    def keep(self, positions: Sequence[int]) -> None:
+        """Keep only the lanes at ``positions``, in that order."""
+        self._lanes = [self._lanes[position] for position in positions]
+
+    @torch.no_grad()
+    def step(
+        self,
+        gradients: Sequence[Tensor],
+        learning_rates: Sequence[float],
+        *,
+        reads_norms: bool = False,
+        is_probed: bool = False,
+    ) -> Updates:
+        """Clip the gradients of the lanes that do so, and update all lanes.
+
+        Args:
+            gradients: of each parameter, [n_lanes, *its shape]; they are used up.
+            learning_rates: one a lane.
+            reads_norms: whether the global norms are read.
+            is_probed: whether norms and updates are read layer by layer, too.
+        """
+        norms = None
+        by_parameter = torch.zeros(0)
+        if reads_norms or is_probed or any(lane.clip_norm for lane in self._lanes):
+            by_parameter = _norms(gradients)
+            norms = by_parameter.square().sum(1).sqrt()
+        before = [lane.weights() for lane in self._lanes] if is_probed else []
+        of_lanes = zip(*(gradient.unbind() for gradient in gradients), strict=True)
+        for position, (lane, own, rate) in enumerate(zip(self._lanes, of_lanes, learning_rates, strict=True)):
+            if lane.clip_norm and norms is not None:
+                lane.clip(own, norms[position])
+            lane.step(own, rate)
+        if not is_probed:
+            return Updates(norms=norms if reads_norms else None)
+        ratios = [lane.update_ratios(weights) for lane, weights in zip(self._lanes, before, strict=True)]
+        return Updates(
+            norms=norms if reads_norms else None,
+            layer_norms=self._lanes[0].layer_norms(by_parameter),
+            update_ratios=torch.stack(ratios),
+        )
+
+    def state_dict(self, position: int) -> dict[str, list[Tensor]]:
+        """A copy of one lane's state, as ``Optimizer.state_dict`` has it."""
+        state = self._lanes[position].optimizer.state_dict()
+        return {name: [tensor.clone() for tensor in column] for name, column in state.items()}
+
+    def load_state_dict(self, position: int, state: Mapping[str, Sequence[Tensor]]) -> None:
+        """The inverse of `state_dict`."""
+        self._lanes[position].optimizer.load_state_dict(state)
+
+
+class _LaneOptimizer:
+    """One lane's optimizer, clipping, and layers."""
+
+    def __init__(self, config: TrainingConfig, model: nn.Module) -> None:
+        self.clip_norm = clip_norm(config)
+        self.optimizer = build_optimizer(config, model.parameters())
+        self._layers = watched_layers(model)
+        positions = {parameter: i for i, parameter in enumerate(self.optimizer.parameters)}
+        self._columns = [[positions[parameter] for parameter in layer.parameters] for layer in self._layers]
+
+    def clip(self, gradients: Sequence[Tensor], norm: Tensor) -> None:
+        factor = (self.clip_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
+        torch._foreach_mul_(list(gradients), factor)
+
+    def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
+        parameters = self.optimizer.parameters
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimizer.step(learning_rate)
+        for parameter in parameters:
+            parameter.grad = None
+
+    def weights(self) -> list[list[Tensor]]:
+        """A copy of each layer's weights."""
+        return [[weight.detach().clone() for weight in layer.weights] for layer in self._layers]
+
+    def layer_norms(self, norms: Tensor) -> Tensor:
+        """[n_lanes, n_layers] from the ``norms`` of all parameters, [n_lanes, n_parameters]."""
+        return torch.stack([norms[:, columns].square().sum(1).sqrt() for columns in self._columns], dim=1)
+
+    def update_ratios(self, before: Sequence[Sequence[Tensor]]) -> Tensor:
+        """[n_layers]: how far the weights moved since ``before``, relative to their norm then."""
+        ratios = []
+        for layer, weights in zip(self._layers, before, strict=True):
+            moves = [new.detach() - old for new, old in zip(layer.weights, weights, strict=True)]
+            ratios.append(_norm(moves) / (_norm(weights) + TINY_NORM))
+        return torch.stack(ratios)
+
+
+def _norms(gradients: Sequence[Tensor]) -> Tensor:
+    """Of each lane's gradients, [n_lanes, n_parameters]."""
+    return torch.stack(
+        [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients], dim=1
+    )
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors]).square().sum().sqrt()
