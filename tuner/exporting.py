@@ -13,11 +13,11 @@ from studies.records import EpochReadings, StudyRecord, TrialRecord
 from tuner.searching.objective import Objective
 from tuner.searching.planning import check_data, objective_of
 from tuner.searching.weights import copy_weights, kept_weights, save_weights, value_of
+from tuner.training.alone import TrainingAlone
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.downloads import Announce
 from tuner.training.datasets.splits import Splits
-from tuner.training.loop import TrainingRun
 
 OnEpoch = Callable[[EpochReadings], None]
 
@@ -78,17 +78,17 @@ def export(
     if kept is not None:
         copy_weights(kept, folder)
         return found
-    run, dataset = _again(
+    alone, dataset = _again(
         recorded.plan,
         chosen,
         device=device,
         data_dir=None if data_dir is None else Path(data_dir),
         announce=announce,
     )
-    for readings in run.epochs():
+    for readings in alone.epochs():
         on_epoch(readings)
-    save_weights(folder, run, dataset, record.metric, study=study, trial=chosen.number)
-    return dataclasses.replace(found, value=value_of(run, record.metric), was_trained_again=True)
+    save_weights(folder, alone.lane, dataset, record.metric, study=study, trial=chosen.number)
+    return dataclasses.replace(found, value=value_of(alone.lane, record.metric), was_trained_again=True)
 
 
 def _chosen(record: StudyRecord, trial: int | None) -> TrialRecord:
@@ -105,7 +105,7 @@ def _chosen(record: StudyRecord, trial: int | None) -> TrialRecord:
 
 def _again(
     plan: StudyPlan, chosen: TrialRecord, *, device: str, data_dir: Path | None, announce: Announce | None
-) -> tuple[TrainingRun, Dataset]:
+) -> tuple[TrainingAlone, Dataset]:
     """The training of a trial, about to begin once more, and the data it is on."""
     data: Dataset | Splits
     if Space.from_json(plan.space).levers:
@@ -121,8 +121,8 @@ def _again(
         )
         check_data(plan, objective)
         config, data = TrainingConfig.from_mapping(chosen.config), objective.dataset
-    run = TrainingRun(config, data, device=device, metric=plan.metric, direction=plan.direction)
-    return run, objective.dataset
+    alone = TrainingAlone(config, data, device=device, metric=plan.metric, direction=plan.direction)
+    return alone, objective.dataset
 
 
 def _default_folder(recorded: RecordedStudy, chosen: TrialRecord, *, is_best: bool) -> Path:

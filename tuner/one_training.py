@@ -20,12 +20,13 @@ from tuner.searching.names import task_name
 from tuner.searching.objective import Task
 from tuner.searching.planning import versions
 from tuner.searching.weights import save_weights, value_of
+from tuner.training.alone import TrainingAlone
 from tuner.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from tuner.training.config import TrainingConfig, direction_of
+from tuner.training.course import Course
 from tuner.training.data import load_dataset
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.downloads import Announce
-from tuner.training.loop import TrainingRun
 from tuner.training.models import ModelBuilder
 from tuner.worker import listening_for_signals
 
@@ -123,7 +124,7 @@ def train(  # noqa: PLR0913 - one keyword per concern
     folder = None if data_dir is None else Path(data_dir)
     dataset = task if isinstance(task, Dataset) else load_dataset(task, data_dir=folder, announce=announce)
     with listening_for_signals() as interruption:
-        run = TrainingRun(
+        alone = TrainingAlone(
             config,
             dataset,
             device=device,
@@ -131,6 +132,7 @@ def train(  # noqa: PLR0913 - one keyword per concern
             metric=metric,
             should_stop=lambda: Outcome.INTERRUPTED if interruption.is_requested() else None,
         )
+        run = alone.lane
         metric = metric or run.metric
         checkpoint = None if save is None else _Checkpoint(Path(save) / CHECKPOINT_FILE, run)
         if checkpoint is not None and checkpoint.load() and announce is not None:
@@ -139,7 +141,7 @@ def train(  # noqa: PLR0913 - one keyword per concern
         if study is not None:
             name = dataset.name if isinstance(task, Dataset) or task == "auto" else task_name(task)
             recorder = _Recorder(_study_of_trainings(study, storage, name, dataset, metric), run, metric)
-        _run_to_end(run, recorder, checkpoint, on_epoch)
+        _run_to_end(alone, recorder, checkpoint, on_epoch)
     if save is not None:
         save_weights(Path(save), run, dataset, metric)
     return Training(
@@ -162,10 +164,11 @@ def _resolved(config: TrainingConfig | Mapping[str, Any], model: ModelBuilder | 
 
 
 def _run_to_end(
-    run: TrainingRun, recorder: "_Recorder | None", checkpoint: "_Checkpoint | None", on_epoch: OnEpoch
+    alone: TrainingAlone, recorder: "_Recorder | None", checkpoint: "_Checkpoint | None", on_epoch: OnEpoch
 ) -> None:
+    run = alone.lane
     try:
-        for readings in run.epochs():
+        for readings in alone.epochs():
             if recorder is not None:
                 recorder.keep(readings, run.last_steps)
             if checkpoint is not None:
@@ -185,7 +188,7 @@ def _run_to_end(
 class _Checkpoint:
     """The state of an unfinished training in its ``save`` folder, from which the same command goes on."""
 
-    def __init__(self, path: Path, run: TrainingRun) -> None:
+    def __init__(self, path: Path, run: Course) -> None:
         self.path = path
         self._run = run
 
@@ -227,7 +230,7 @@ def _study_of_trainings(
 class _Recorder:
     """Keeps one training as a trial, under a lease, so that its end is told whatever happens."""
 
-    def __init__(self, recorded: RecordedStudy, run: TrainingRun, metric: str) -> None:
+    def __init__(self, recorded: RecordedStudy, run: Course, metric: str) -> None:
         self._recorded = recorded
         self._run = run
         self._metric = metric

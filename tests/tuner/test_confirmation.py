@@ -52,7 +52,8 @@ def test_a_replicate_is_the_plain_training_with_its_seed_on_the_searchs_split() 
     trial = found.replicates.trials["fast"][2]
     assert trial is not None
     assert trial.telemetry is not None
-    assert [readings.train_loss for readings in trial.telemetry.epochs] == losses
+    # Another kernel rounds otherwise.
+    assert [readings.train_loss for readings in trial.telemetry.epochs] == pytest.approx(losses, rel=1e-5)
 
 
 def test_the_same_call_again_trains_nothing_and_says_the_same() -> None:

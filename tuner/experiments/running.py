@@ -15,10 +15,10 @@ from tuner.prepared_search import ProgressCallback, Search
 from tuner.preparing import plain_name
 from tuner.searching.names import task_name
 from tuner.searching.objective import Task
+from tuner.training.alone import TrainingAlone
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
 from tuner.training.datasets.splits import Splits, split_dataset
-from tuner.training.loop import TrainingRun
 from tuner.training.one_epoch import minibatch_sizes
 
 SEEDS = (0, 1, 2)
@@ -242,9 +242,9 @@ class _GivenBack:
         self.announce(
             f"Training {run.label!r} with seed {run.seed} again for its weights, about {seconds:.0f} s …"
         )
-        training = TrainingRun(TrainingConfig.from_mapping(run.config), splits, metric=self.metric)
+        training = TrainingAlone(TrainingConfig.from_mapping(run.config), splits, metric=self.metric)
         recorded = [readings.validation_loss for readings in training.epochs()][1:]
-        restored = Restored(recorded_minimum=min(recorded), evaluated=training.evaluate("validation").loss)
+        restored = Restored(recorded_minimum=min(recorded), evaluated=training.lane.evaluate("validation").loss)
         # Of the study and not of the trial, which Optuna lets nobody change once it has ended.
         self.recorded.study.set_user_attr(self._key(run), dataclasses.asdict(restored))
         return restored

@@ -18,10 +18,10 @@ from tuner.guide.preview import preview
 from tuner.guide.rounds import Candidate, noise_floor_of
 from tuner.guide.session import Session
 from tuner.launchers.cores import available_cores
+from tuner.training.alone import TrainingAlone
 from tuner.training.config import TrainingConfig
 from tuner.training.data_checks import CheckVerdict, DataCheck, check_data
 from tuner.training.datasets.splits import Splits
-from tuner.training.loop import TrainingRun
 
 STEP = "baseline"
 LARGEST_AUGMENTATION = 0.6
@@ -120,7 +120,7 @@ def timed_epochs(asked: Asked, splits: Splits, planned: Sequence[PlannedRound]) 
     """The epochs as asked, else those that fit, from the time that one epoch of the baseline takes here."""
     config = TrainingConfig.from_mapping({**asked.baseline, "epochs": 1, "seed": asked.seed})
     with _threads_of_a_worker(asked.n_workers):
-        run = TrainingRun(config, splits, model=asked.model, metric=asked.metric, direction=asked.direction)
+        run = TrainingAlone(config, splits, model=asked.model, metric=asked.metric, direction=asked.direction)
         seconds = max([readings.seconds for readings in run.epochs()][-1], SHORTEST_EPOCH)
     if asked.epochs is not None:
         return {"epochs": asked.epochs, "seconds_per_epoch": seconds}

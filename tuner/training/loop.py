@@ -12,7 +12,7 @@ from studies.records import NAN, EpochReadings, Outcome
 from tuner.training.config import TrainingConfig
 from tuner.training.course import Course
 from tuner.training.datasets.dataset import Dataset
-from tuner.training.datasets.splits import Splits, split_dataset
+from tuner.training.datasets.splits import Splits, split_by_config
 from tuner.training.evaluation import Evaluation
 from tuner.training.losses import training_loss
 from tuner.training.models import ModelBuilder
@@ -55,7 +55,7 @@ class TrainingRun(Course):
         direction: str | None = None,
         telemetry: bool = True,
     ) -> None:
-        splits = data if isinstance(data, Splits) else _split(config, data, device)
+        splits = data if isinstance(data, Splits) else split_by_config(data, config, device=device)
         super().__init__(config, splits, model=model, metric=metric, direction=direction)
         self._should_stop = should_stop
         self._loss = training_loss(config, splits)
@@ -131,13 +131,3 @@ class TrainingRun(Course):
         readings = dataclasses.replace(readings, seconds=time.perf_counter() - started)
         self._keep(readings, steps, has_diverged=has_diverged)
         return readings
-
-
-def _split(config: TrainingConfig, dataset: Dataset, device: str | torch.device) -> Splits:
-    return split_dataset(
-        dataset,
-        split=config.split,
-        validation_fraction=config.validation_fraction,
-        seed=config.seed,
-        device=device,
-    )

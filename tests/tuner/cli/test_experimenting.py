@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -95,16 +96,16 @@ def test_a_training_that_fails_exits_with_1_and_its_claims_are_not_judged(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What did end is shown."""
-    from tuner.training.loop import TrainingRun
+    from tuner.training.cohort import Cohort
 
-    epochs = TrainingRun.epochs
+    admit = Cohort.admit
 
-    def failing(self: TrainingRun) -> object:
-        if self.config.learning_rate == 1.0:
+    def failing(self: Cohort, config: Any) -> object:
+        if config.learning_rate == 1.0:
             raise RuntimeError("no luck")
-        return epochs(self)
+        return admit(self, config)
 
-    monkeypatch.setattr(TrainingRun, "epochs", failing)
+    monkeypatch.setattr(Cohort, "admit", failing)
     ran = run(*SMALL, "--quiet")
     assert ran.code == 1
     assert "1 of 2 trainings failed; `tuner show digits-experiment-small-seeds-0` says why." in ran.err
@@ -174,15 +175,15 @@ def test_after_an_interruption_nothing_is_said_to_have_failed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing was judged."""
-    from tuner.training.loop import TrainingRun
+    from tuner.searching.cohorts import CohortTrainer
 
-    epochs = TrainingRun.epochs
+    train = CohortTrainer.train
 
-    def interrupting(self: TrainingRun) -> object:
+    def interrupting(self: CohortTrainer, *trials: Any) -> None:
         signal.raise_signal(signal.SIGINT)
-        return epochs(self)
+        train(self, *trials)
 
-    monkeypatch.setattr(TrainingRun, "epochs", interrupting)
+    monkeypatch.setattr(CohortTrainer, "train", interrupting)
     ran = run(*SMALL, "--quiet")
     assert ran.code == 130
     assert "none of 1 judged: their trainings have not all ended" in ran.out
@@ -208,7 +209,7 @@ def test_an_interruption_while_weights_are_trained_again_says_what_is_left(
         ),
     )
     monkeypatch.setattr(experiments, "EXPERIMENTS", (stopping,))
-    monkeypatch.setattr(running, "TrainingRun", Interrupted)
+    monkeypatch.setattr(running, "TrainingAlone", Interrupted)
     ran = run(*SMALL, "--quiet")
     assert ran.code == 130
     assert "Interrupted with 2 of 2 trainings with early stopping still to be done again" in ran.err

@@ -18,9 +18,9 @@ from tuner.experiments.claims import end_in_order
 from tuner.experiments.experiment import Experiment, Variant
 from tuner.experiments.running import conduct, study_name
 from tuner.prepared_search import Progress
+from tuner.training.alone import TrainingAlone
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
-from tuner.training.loop import TrainingRun
 
 RATES = Experiment(
     name="rates",
@@ -91,13 +91,14 @@ def test_a_training_that_blows_up_has_a_final_accuracy(sqlite_url: str) -> None:
 
 
 def test_a_seeds_training_is_the_one_that_tuner_train_would_do(sqlite_url: str) -> None:
-    """The study adds nothing of its own: the same losses, to the last bit."""
+    """The study adds nothing of its own: the same losses, but for the rounding of lanes side by side."""
     done = conduct(RATES, "digits", seeds=(3,), storage=sqlite_url, workers=1)
     config = TrainingConfig.from_mapping({**RATES.fixed, "learning_rate": 0.1, "epochs": 2, "seed": 3})
-    rows = list(TrainingRun(config, load_dataset("digits"), device="cpu").epochs())
+    rows = list(TrainingAlone(config, load_dataset("digits"), device="cpu").epochs())
     (run,) = done.runs_of("right")
-    assert [row.train_loss for row in run.telemetry.epochs] == [row.train_loss for row in rows]
-    assert [row.validation_loss for row in run.telemetry.epochs] == [row.validation_loss for row in rows]
+    for quantity in ("train_loss", "validation_loss"):
+        found, alone = ([getattr(row, quantity) for row in each] for each in (run.telemetry.epochs, rows))
+        assert found == pytest.approx(alone, rel=1e-5)
 
 
 def test_the_same_experiment_again_trains_nothing(sqlite_url: str) -> None:
@@ -145,7 +146,7 @@ def test_the_weights_of_early_stopping_are_evaluated(sqlite_url: str) -> None:
 def test_weights_are_trained_again_once(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The study keeps what came of it: the same call trains nothing, loads no data, and judges the same."""
     first = conduct(STOPPED, "digits", seeds=(0,), storage=sqlite_url, workers=1)
-    monkeypatch.setattr(running, "TrainingRun", None)
+    monkeypatch.setattr(running, "TrainingAlone", None)
     monkeypatch.setattr(running, "split_dataset", None)
     again = conduct(STOPPED, "digits", seeds=(0,), storage=sqlite_url, workers=1)
     assert first.runs_of("early stopping")[0].restored is not None

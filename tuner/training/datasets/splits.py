@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from search_spaces.errors import DataError
+from tuner.training.config import TrainingConfig
 from tuner.training.datasets.dataset import Dataset, Kind
 from tuner.training.datasets.input_scaling import ChannelStatistics, channel_statistics
 from tuner.training.devices import resolve_device
@@ -73,6 +74,17 @@ class Splits:
             "n_validation": len(self.validation_x),
             "n_test": self.n_test,
         }
+
+
+def split_by_config(dataset: Dataset, config: TrainingConfig, *, device: str | torch.device) -> Splits:
+    """`split_dataset` as ``config`` says, by its own seed."""
+    return split_dataset(
+        dataset,
+        split=config.split,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+        device=device,
+    )
 
 
 def split_dataset(
