@@ -131,15 +131,19 @@ class Batch:
         self._write([told.lease for told in results if told.lease is not None])
         return self._newly_lost()
 
-    def hand_back(self, leases: Collection[Lease]) -> list[int]:
-        """End trials of ours as not counted and queue their configs, as `Leases.hand_back_many`; their numbers.
+    def hand_back(self, leases: Collection[Lease]) -> frozenset[int]:
+        """End trials of ours as not counted and queue their configs, as `Leases.hand_back_many`; as `flush`.
 
-        What is pending is written before.
+        What is pending is written before. From then on this process works on none of them, also when an exception comes
+        out: what could not be handed back is then stale, and reclaimed by whoever looks next.
         """
-        self._write(())
-        numbers = self.leases.hand_back_many(leases)
+        try:
+            self._write(())
+            self.leases.hand_back_many(leases)
+        finally:
+            self.leases.forget(leases)
         self._storage.let_go([lease.trial_id for lease in leases if lease.trial_id is not None])
-        return numbers
+        return self._newly_lost()
 
     def _end(self, told: Told) -> None:
         for key, value in told.attributes.items():

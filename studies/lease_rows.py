@@ -165,7 +165,10 @@ class LeaseRows:
             ours = sa.and_(table.c.lease_id.in_(bound), table.c.status == "held")
             connection.execute(sa.update(table).where(ours).values(status="done"))
         if unbound:
-            ours = sa.and_(table.c.lease_id.in_(unbound), table.c.status == "held")
+            # One that was bound although its worker was cut off before it knew stays: reclaiming finds its trial by it.
+            ours = sa.and_(
+                table.c.lease_id.in_(unbound), table.c.status == "held", table.c.trial_id.is_(None)
+            )
             connection.execute(sa.delete(table).where(ours))
 
     def delete(self, lease_id: str) -> None:

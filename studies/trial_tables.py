@@ -7,9 +7,10 @@ only where the database has the version that we know (`reason_against`); elsewhe
 
 import datetime as dt
 import functools
+import importlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,6 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.dialects import postgresql, sqlite
 
 from studies.leases import Lease, Leases
 from studies.outages import in_transaction
@@ -25,11 +25,8 @@ from studies.pending import AlsoWrite, Ending, Pending
 
 KNOWN_SCHEMA = "v3.2.0.a"
 """Optuna 3.2 to 5.0."""
-_INSERTS: Mapping[str, Callable[[sa.Table], Any]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
-"""The engines whose INSERT can return ids and replace rows, in the words used here."""
+KNOWN_ENGINES = ("sqlite", "postgresql")
+"""Those whose INSERT can return ids and replace rows, in the words used here."""
 _IDS_PER_QUERY = 500
 """SQLite before 3.32 takes 999 variables in a statement."""
 
@@ -45,7 +42,7 @@ _system_attrs: sa.Table = models.TrialSystemAttributeModel.__table__
 def reason_against(storage: RDBStorage) -> str | None:
     """Why this storage's tables cannot be written directly; None when they can."""
     engine = storage.engine.dialect
-    if engine.name not in _INSERTS:
+    if engine.name not in KNOWN_ENGINES:
         return f"{engine.name} has no INSERT that returns ids and replaces rows"
     if not engine.insert_returning:
         return f"this {engine.name} is too old for INSERT ... RETURNING"
@@ -203,7 +200,10 @@ def _replace(
 
 @functools.cache
 def _replacement(engine: str, table: sa.Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> Any:
-    statement = _INSERTS[engine](table)
+    dialect = importlib.import_module(
+        f"sqlalchemy.dialects.{engine}"
+    )  # late: PostgreSQL's takes 0.1 s to load
+    statement = dialect.insert(table)
     changed = {name: statement.excluded[name] for name in columns if name not in keys}
     return statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
 

@@ -20,6 +20,7 @@ from tuner.launchers.cores import available_cores
 from tuner.searching.objective import Objective
 from tuner.searching.parallelism import Parallelism, choose_parallelism, data_bytes
 from tuner.searching.planning import versions as own_versions
+from tuner.second_core import SecondCore, SecondProcess, SecondProcessError, time_second_core
 from tuner.training.batching.memory import memory_meter
 from tuner.training.data import load_dataset
 from tuner.training.datasets.image_sets import UnavailableDataError
@@ -66,6 +67,8 @@ class Checkup:
     rates: tuple[Rate, ...]
     parallelism: Parallelism | None
     """None where there is no data to choose it with."""
+    second_core: SecondCore | None
+    """None where there is none to use, or nothing to train on it."""
     problems: tuple[Problem, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -77,11 +80,12 @@ class Checkup:
             "storage": self.storage,
             "rates": [asdict(rate) for rate in self.rates],
             "parallelism": None if self.parallelism is None else _parallelism_json(self.parallelism),
+            "second_core": None if self.second_core is None else asdict(self.second_core),
             "problems": [problem.sentence for problem in self.problems],
         }
 
 
-def check_up(
+def check_up(  # noqa: PLR0913 - one keyword per concern
     task: str | None = None,
     *,
     fixed: Mapping[str, Any] | None = None,
@@ -90,6 +94,7 @@ def check_up(
     device: str = "auto",
     workers: int | None = None,
     lanes: int | None = None,
+    other: SecondProcess | None = None,
     on_stage: Callable[[str], None] = lambda _stage: None,
 ) -> Checkup:
     """Look at everything; nothing is downloaded, created or written.
@@ -102,6 +107,7 @@ def check_up(
         device: ``auto``, ``cpu``, ...
         workers: as asked for.
         lanes: as asked for.
+        other: trains beside this process; None leaves the second core alone.
         on_stage: told what is looked at next.
 
     Raises:
@@ -114,12 +120,13 @@ def check_up(
     stored = _storage(storage, problems)
     on_stage("Multiplying matrices …")
     rates = tuple(_rates(resolved))
-    parallelism = None
+    parallelism, second_core = None, None
     if objective is not None:
         on_stage(f"Training lanes on {objective.dataset.name} …")
         parallelism = choose_parallelism(
             objective, n_trials=N_TRIALS, n_cores=available_cores(), workers=workers, lanes=lanes
         )
+        second_core = _second_core(objective, parallelism, other, data_dir=data_dir, problems=problems)
     return Checkup(
         versions=_versions(),
         machine=_machine(resolved),
@@ -127,6 +134,7 @@ def check_up(
         storage=stored,
         rates=rates,
         parallelism=parallelism,
+        second_core=second_core,
         problems=tuple(problems),
     )
 
@@ -274,6 +282,25 @@ def _gflops(multiply: Callable[[], Any], operations: int, device: torch.device) 
             torch.cuda.synchronize(device)
         fastest = min(fastest, time.perf_counter() - before)
     return operations / fastest / 1e9
+
+
+def _second_core(
+    objective: Objective,
+    parallelism: Parallelism,
+    other: SecondProcess | None,
+    *,
+    data_dir: Path | None,
+    problems: list[Problem],
+) -> SecondCore | None:
+    """None also for a model that the probe of lanes could not train: the reason there tells it already."""
+    cannot_train = parallelism.lanes.error is not None
+    if other is None or objective.splits.device.type != "cpu" or cannot_train:
+        return None
+    try:
+        return time_second_core(objective, parallelism.lanes.n_lanes, other, data_dir=data_dir)
+    except SecondProcessError as error:
+        problems.append(Problem(sentence=str(error), error=ConfigurationError))
+        return None
 
 
 def _parallelism_json(chosen: Parallelism) -> dict[str, Any]:

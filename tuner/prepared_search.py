@@ -2,15 +2,12 @@
 
 import contextlib
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from search_spaces.errors import ConfigurationError
 from studies.overhead import total
@@ -25,12 +22,12 @@ from tuner.searching.desk import STORAGE_ERRORS
 from tuner.searching.metering import OverheadMeter
 from tuner.searching.names import is_importable, task_name
 from tuner.searching.objective import Objective
-from tuner.searching.parallelism import data_bytes
+from tuner.searching.parallelism import data_bytes, threads_of
 from tuner.searching.worker_count import WorkerChoice, choose_workers
 from tuner.training.batching.memory import memory_meter
 from tuner.training.devices import resolve_device
 from tuner.training.stopwatch import Stopwatch
-from tuner.worker import Interruption, WorkerSettings, listening_for_signals, run_worker
+from tuner.worker import Interruption, WorkerSettings, listening_for_signals, n_trials_left, run_worker
 
 _PROGRESS_SECONDS = 0.5
 _CLEAN_EXITS = {0, 3}
@@ -143,7 +140,8 @@ class PreparedSearch:
             standby: worker processes that were started before, if there are any.
             before_seconds: of this process that count as its start-up.
         """
-        choice = self._workers(workers)
+        n_left = n_trials_left(self.recorded, self.n_trials)
+        choice = self._workers(workers, n_left=n_left)
         settings = WorkerSettings(
             n_trials=self.n_trials,
             timeout_seconds=timeout,
@@ -159,21 +157,18 @@ class PreparedSearch:
         teller = _ProgressTeller(self.recorded, self.n_trials, on_progress, stopwatch)
         with (
             listening_for_signals() as interruption,
-            _threads_of(choice),
+            threads_of(choice),
             self._beside(choice, settings, standby) as launcher,
         ):
             end = self._run_here(settings, interruption, teller, meter, stopwatch)
             with stopwatch.on("idle"):
+                if end.ending is Ending.HALTED:
+                    launcher.end()  # the same exception awaits the others
                 exits = launcher.see_through(interruption=interruption, on_poll=teller.tell)
-        for worker in exits:
-            if worker.exit_code not in _CLEAN_EXITS and not interruption.is_requested():
-                _log.warning(
-                    "A worker ended with exit code %d: %s (log: %s)",
-                    worker.exit_code,
-                    worker.last_words,
-                    worker.log,
-                )
-        meter.keep()
+        if not interruption.is_requested() and end.ending is not Ending.HALTED:
+            _warn_of_unclean(exits)
+        if n_left > 0:
+            meter.keep()
         teller.tell(now=True)
         return Search(
             study=self.recorded.name,
@@ -228,7 +223,7 @@ class PreparedSearch:
             stopwatch=stopwatch,
         )
 
-    def _workers(self, workers: int | None) -> WorkerChoice:
+    def _workers(self, workers: int | None, *, n_left: int) -> WorkerChoice:
         """How many processes and threads; only this one where others could not import what is searched."""
         importable = all(is_importable(part) for part in (self.objective.task, self.objective.model or ""))
         if workers is not None and workers > 1 and not importable:
@@ -240,23 +235,22 @@ class PreparedSearch:
         return choose_workers(
             device=device.type,
             n_cores=available_cores(),
-            n_trials=self.n_trials,
+            n_trials=n_left,
             data_bytes=data_bytes(self.objective),
             available_bytes=memory_meter(device).available_bytes(),
-            workers=workers if importable else 1,
+            workers=(None if workers is None else max(1, min(workers, n_left))) if importable else 1,
         )
 
 
-@contextlib.contextmanager
-def _threads_of(choice: WorkerChoice) -> Iterator[None]:
-    """Torch with as many threads as each of the workers has; one that works alone keeps what it has."""
-    own = torch.get_num_threads()
-    if choice.n_workers > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(choice.n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(own)
+def _warn_of_unclean(exits: Sequence[WorkerExit]) -> None:
+    for worker in exits:
+        if worker.exit_code not in _CLEAN_EXITS:
+            _log.warning(
+                "A worker ended with exit code %d: %s (log: %s)",
+                worker.exit_code,
+                worker.last_words,
+                worker.log,
+            )
 
 
 class _ProgressTeller:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from studies.leases import GRACE_SECONDS
-from studies.plan import StudyPlan
+from studies.leases import GRACE_SECONDS, Leases
 from studies.recorded import RecordedStudy
 from studies.records import EpochReadings
-from tuner.searching.ask_tell import AskTellLoop, Limits, WorkerEnd
+from tuner.searching.ask_tell import AskTellLoop, Ending, Limits, WorkerEnd
 from tuner.searching.objective import Objective
-from tuner.searching.parallelism import LaneChoice, choose_lanes
+from tuner.searching.parallelism import choose_lanes
 from tuner.searching.planning import objective_of
 from tuner.training.stopwatch import Stopwatch
 
@@ -53,10 +52,11 @@ class Interruption:
         return self.signal_number is not None
 
     def notice(self, number: int, _frame: FrameType | None) -> None:
-        """Remember the signal; a second Ctrl-C no longer waits for a clean end."""
-        if self.signal_number is not None and number == signal.SIGINT:
+        """Remember the first signal; a second Ctrl-C no longer waits for a clean end."""
+        if self.signal_number is None:
+            self.signal_number = number
+        elif number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal_number = number
 
 
 @contextlib.contextmanager
@@ -107,8 +107,18 @@ def run_worker(
         is_interrupted=interruption.is_requested,
     )
     stopwatch = stopwatch or Stopwatch()
+    n_left = None if settings.n_trials is None else n_trials_left(recorded, settings.n_trials)
+    if n_left == 0:
+        return WorkerEnd(ending=Ending.BUDGET_SPENT)
     with stopwatch.on("startup"):
-        choice = _chosen_lanes(objective, settings, recorded.plan)
+        choice = choose_lanes(
+            objective,
+            n_trials=n_left,
+            n_workers=settings.n_workers,
+            lanes=settings.lanes,
+            sampler=recorded.plan.sampler,
+            pruner=recorded.plan.pruner,
+        )
     _log.info("%s", choice.reason)
     loop = AskTellLoop(
         recorded,
@@ -123,17 +133,6 @@ def run_worker(
     return loop.run()
 
 
-def _chosen_lanes(objective: Objective, settings: WorkerSettings, plan: StudyPlan) -> LaneChoice:
-    """What the probe says; where a user's model cannot take it, its trials are trained one by one, and tell why."""
-    try:
-        return choose_lanes(
-            objective,
-            n_trials=settings.n_trials,
-            n_workers=settings.n_workers,
-            lanes=settings.lanes,
-            sampler=plan.sampler,
-            pruner=plan.pruner,
-        )
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's model raises
-        reason = f"The probe of lanes ended with {type(error).__name__} ({error})"
-        return LaneChoice(n_lanes=settings.lanes or 1, refills=False, reason=f"{reason}; trials tell more.")
+def n_trials_left(recorded: RecordedStudy, n_trials: int) -> int:
+    """Of a total of ``n_trials``, whoever holds them now."""
+    return max(n_trials - Leases(recorded.storage, recorded.study).n_counted(), 0)

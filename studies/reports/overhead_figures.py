@@ -88,4 +88,6 @@ def draw_where_time_went(data: WhereTimeWent) -> go.Figure:
     figure.update_xaxes(title_text="share of wall time", tickformat=".0%", range=[0, 1], showgrid=False)
     figure.update_yaxes(autorange="reversed")
     n_bars = data.frame["worker"].nunique()
-    return styled(figure, height=110 + 36 * n_bars, legend=True)
+    styled(figure, height=110 + 36 * n_bars, legend=True)
+    # Lying bars turn plotly's legend round; and the last tick's 100 % needs room.
+    return figure.update_layout(legend_traceorder="normal", margin_r=32)

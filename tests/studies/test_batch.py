@@ -223,13 +223,23 @@ class TestEveryStorage:
         params = [trial.suggest_float("x", 0, 1) for _, trial in trials]
         for _, trial in trials:
             trial.report(0.5, 1)
-        assert batch.hand_back([lease for lease, _ in trials]) == [0, 1, 2]
+        assert batch.hand_back([lease for lease, _ in trials]) == frozenset()
+        states = [trial.state.name for trial in batch.study.get_trials()]
+        assert states == ["FAIL"] * 3 + ["WAITING"] * 3
         assert batch.flush() == frozenset()
         assert batch.leases.n_counted() == 0
         again = held(batch, 4, 4)
         assert [trial.user_attrs.get(REPLACES) for _, trial in again] == [0, 1, 2, None]
         assert [trial.suggest_float("x", 0, 1) for _, trial in again][:3] == params
         assert recorded.study.trials[0].intermediate_values == {1: 0.5}
+
+    def test_what_is_found_lost_at_handing_back_is_said(self, storage_url: str) -> None:
+        """Of the trials that stay in hand as well: nothing more may be set on those."""
+        recorded = study(storage_url)
+        batch = batch_of(recorded)
+        (lease, _), (taken, stays) = held(batch, 2)
+        Leases(recorded.storage, recorded.study).hand_back(taken)
+        assert batch.hand_back([lease]) == {stays._trial_id}
 
     def test_many_processes_share_one_total_and_one_queue(self, storage_url: str) -> None:
         """Two processes that work in batches train each enqueued config once, and exactly the wanted number."""
@@ -361,6 +371,15 @@ def test_an_unknown_schema_is_worked_on_call_by_call(
     assert recorded.study.trials[0].params == {"x": 0.125}
     assert [trial.values for trial in recorded.study.trials] == [[0.5]] * 3
     assert statuses(recorded) == ["done"] * 3
+
+
+def test_the_engine_of_servers_is_not_loaded_for_sqlite() -> None:
+    """It takes a tenth of a second, in each worker."""
+    code = "import sys, studies.batch; sys.exit('sqlalchemy.dialects.postgresql' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode
+        == 0
+    )
 
 
 def test_samplers_and_pruners_see_the_batch(sqlite_url: str) -> None:

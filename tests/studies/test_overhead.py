@@ -132,6 +132,7 @@ def test_the_figure_has_a_bar_for_each_worker_and_one_for_all() -> None:
     assert data.sentence == "Of 20 worker seconds: training 80 %, storage 10 %, other 10 %."
     drawn = draw_where_time_went(data)
     assert [trace.name for trace in drawn.data] == ["training", "storage", "other"]
+    assert drawn.layout.legend.traceorder == "normal"  # else plotly turns it round: `other` first
 
 
 def test_one_worker_needs_no_sum_and_many_are_cut() -> None:

@@ -144,7 +144,9 @@ def test_killing_everything_and_running_the_same_command_again(sqlite_url: str) 
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(sqlite_url: str) -> None:
     """Exit code 130, no RUNNING trial, and the command to resume with."""
-    arguments = ("search", "--task", "digits", "--study", "shared", "--trials", "60", "--epochs", "20")
+    arguments = ("search", "--task", "digits", "--study", "shared", "--trials", "60", "--epochs", "60")
+    # Trials of seconds: cohorts of shorter ones are done between two looks at the study.
+    arguments += ("--pruner", "none", "--set", "batch_size=32", "--lanes", "2")
     parent = tuner_command(*arguments, "--workers", "2", url=sqlite_url)
 
     def is_training() -> bool:

@@ -1,7 +1,9 @@
 """What users bring: tasks and models as functions of a module, some of them broken."""
 
 import math
+import os
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,14 @@ def other_blobs() -> tuple[Any, Any]:
 
 def always_raises(_config: Any, _input_shape: tuple[int, ...], _n_outputs: int) -> nn.Module:
     raise ValueError("this model cannot be built")
+
+
+def raises_in_one_process(_config: Any, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+    """Elsewhere it is only slow."""
+    if os.environ["WHERE_MODELS_CANNOT_BE_BUILT"] == str(os.getpid()):
+        raise ValueError("this model cannot be built here")
+    time.sleep(float(os.environ["SECONDS_A_MODEL_TAKES_ELSEWHERE"]))
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), n_outputs))
 
 
 def exits(_config: Any, _input_shape: tuple[int, ...], _n_outputs: int) -> nn.Module:

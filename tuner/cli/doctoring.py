@@ -1,6 +1,7 @@
 """``tuner doctor``: what this machine is, whether all is in its place, and how a search would be spread over it."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from tuner.cli.output import next_commands, note, print_json, say, set_up_loggin
 
 if TYPE_CHECKING:
     from tuner.checkup import Checkup
+    from tuner.second_core import SecondProcess
 
 USAGE, DATA_FAILED = 2, 5
 _GIGABYTE, _MEGABYTE = 2**30, 2**20
@@ -45,23 +47,34 @@ def doctor(
     TrainingConfig.from_mapping(fixed)  # before torch is loaded: a typing error is told at once
     set_up_logging(quiet=quiet, log_file=None)
     note("Loading torch …", quiet=quiet)
-    from tuner.checkup import check_up
+    with _beside(device) as other:
+        from tuner.checkup import check_up
 
-    found = check_up(
-        task,
-        fixed=fixed,
-        storage=storage,
-        data_dir=data_dir,
-        device=device,
-        workers=workers,
-        lanes=lanes,
-        on_stage=lambda stage: note(stage, quiet=quiet),
-    )
+        found = check_up(
+            task,
+            fixed=fixed,
+            storage=storage,
+            data_dir=data_dir,
+            device=device,
+            workers=workers,
+            lanes=lanes,
+            other=other,
+            on_stage=lambda stage: note(stage, quiet=quiet),
+        )
     if as_json:
         print_json(found.to_json())
     else:
         _show(found)
     sys.exit(_exit_code(found))
+
+
+def _beside(device: str) -> "AbstractContextManager[SecondProcess | None]":
+    """A process for the second core, where there is one and searches use it; it loads torch while this one does."""
+    from tuner.launchers.cores import available_cores
+    from tuner.launchers.standby import may_use_cuda
+    from tuner.second_core import second_process
+
+    return nullcontext() if available_cores() < 2 or may_use_cuda(device) else second_process()
 
 
 def _exit_code(found: "Checkup") -> int:
@@ -87,6 +100,7 @@ def _show(found: "Checkup") -> None:
     ]
     table(("product", "precision", "GFLOP/s"), rows, right=("GFLOP/s",))
     _show_parallelism(found)
+    _show_second_core(found)
     for problem in found.problems:
         say(problem.sentence, head="Problem   ", style="bold red")
     if not found.problems:
@@ -97,6 +111,19 @@ def _storage_text(storage: Any) -> str:
     n_studies = storage["n_studies"]
     held = "not there yet" if n_studies is None else f"{n_studies} stud{'y' if n_studies == 1 else 'ies'}"
     return f"{storage['url']}, {held}, {'may' if storage['is_writable'] else 'may not'} be written"
+
+
+def _show_second_core(found: "Checkup") -> None:
+    timed = found.second_core
+    if timed is None:
+        return
+    say(timed.sentence, head="2nd core  ")
+    rows = [
+        ("1 process of 1 thread", f"{timed.alone:,.0f}"),
+        ("1 process of 2 threads", f"{timed.as_thread:,.0f}"),
+        ("2 processes of 1 thread", f"{timed.as_process:,.0f}"),
+    ]
+    table(("workers", "lane steps a second"), rows, right=("lane steps a second",))
 
 
 def _show_parallelism(found: "Checkup") -> None:

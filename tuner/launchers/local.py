@@ -16,9 +16,10 @@ _POLL_SECONDS = 0.05
 """How soon it is seen that the last worker has ended."""
 _CLEAN_END_SECONDS = 30.0
 """How long workers get to hand their trials back after a signal. A step takes milliseconds; a database may be slow."""
-_OWN_END_SECONDS = 5.0 if os.name == "posix" else _CLEAN_END_SECONDS
-"""How long after Ctrl-C workers are left alone: a terminal sends it to them too, and Windows knows no gentle second
-call, for there `terminate` kills."""
+_OWN_END_SECONDS = 0.0 if os.name == "posix" else _CLEAN_END_SECONDS
+"""How long after Ctrl-C workers are left alone. Windows knows no gentle second call: there `terminate` kills. Elsewhere
+they are told at once, since a signal may have reached the search alone, and they would take on what it hands back;
+one that a terminal's Ctrl-C has reached ends as if it had been told once."""
 
 
 @dataclass(frozen=True, kw_only=True)

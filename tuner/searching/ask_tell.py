@@ -16,7 +16,7 @@ from tuner.searching.objective import Objective, taken_over
 from tuner.searching.parallelism import LaneChoice
 from tuner.searching.strategy import make_pruner, make_sampler
 from tuner.searching.weights import WeightsOfBest
-from tuner.training.lanes.structure import structure_of
+from tuner.training.lanes.structure import structural_levers, structure_of
 from tuner.training.stopwatch import Stopwatch
 
 POLL_SECONDS = 0.5
@@ -102,7 +102,7 @@ class AskTellLoop:
         self._objective = objective
         self._limits = limits
         self._n_lanes = lanes.n_lanes
-        self._refills = lanes.refills and not objective.space.structural_names
+        self._refills = lanes.refills and not structural_levers(objective.space)
         self._stopwatch = stopwatch or Stopwatch()
         self._desk = Desk(recorded, grace_seconds=grace_seconds, stopwatch=self._stopwatch, on_trial=on_trial)
         self._twins = FinishedTwins(self._desk.study)
@@ -164,9 +164,7 @@ class AskTellLoop:
         asked = self._desk.ask(leases)
         suggested = self._suggest(asked)
         self._desk.flush()
-        lost = [held for held in suggested if held.is_lost]
-        self._desk.drop(lost)
-        return self._without_twins([held for held in suggested if not held.is_lost])
+        return self._without_twins(suggested)
 
     def _seed(self, ordinal: int) -> None:
         if self._is_seeded:
@@ -185,6 +183,8 @@ class AskTellLoop:
         """Let the sampler choose for each; a trial whose config cannot be fails."""
         suggested: list[HeldTrial] = []
         for place, held in enumerate(asked):
+            if held.is_lost:
+                continue
             try:
                 with self._stopwatch.on("sampler"):
                     held.suggested = self._objective.suggest(held.trial)
@@ -200,12 +200,13 @@ class AskTellLoop:
         return suggested
 
     def _without_twins(self, trials: Sequence[HeldTrial]) -> list[HeldTrial]:
-        """Those that must be trained; the others take over the result of the trial that has trained the same."""
-        found = [(held, self._twins.find(held.asked_for.training)) for held in trials]
+        """Those of ours that must be trained; the others take over the result of the trial that trained the same."""
+        ours = [held for held in trials if not held.is_lost]
+        found = [(held, self._twins.find(held.asked_for.training)) for held in ours]
         told = [(held, taken_over(twin, held.trial)) for held, twin in found if twin is not None]
         if told:
             self._desk.tell(told)
-        return [held for held, twin in found if twin is None]
+        return [held for held, twin in found if twin is None and not held.is_lost]
 
     # -- training --
 

@@ -71,9 +71,9 @@ class CohortTrainer:
         self._flushed_at = time.monotonic()
 
     def train(self, trials: Sequence[HeldTrial], refill: Refill = no_refill) -> None:
-        """Train the trials, which agree in structure, until each has ended."""
+        """Train the trials, which agree in structure, until each has ended; not those that are lost already."""
         cohort = self._objective.cohort(should_stop=self._should_stop, stopwatch=self._stopwatch)
-        lanes = self._admit(cohort, trials)
+        lanes = self._admit(cohort, [held for held in trials if not held.is_lost])
         while lanes:
             try:
                 been_through = cohort.advance()
@@ -109,7 +109,7 @@ class CohortTrainer:
             for lane, held in lanes.items():
                 self._desk.note_epoch(held, lane, self._objective.reading(lane))
         for lane, held in lanes.items():
-            self._on_epoch(held.number, lane.telemetry().epochs[-1])
+            self._on_epoch(held.number, lane.last_readings)
 
     def _judge(self, lanes: dict[Lane, HeldTrial]) -> None:
         """Stop the lanes that the pruner condemns, all of them looked at together."""
@@ -145,7 +145,6 @@ class CohortTrainer:
         for lane in lost:
             if not lane.has_ended:
                 lane.stop(Outcome.LOST)
-        self._desk.drop([held for lane, held in lost.items() if lane not in ended])
         for lane in ended.keys() | lost.keys():
             del lanes[lane]
         return len(ended.keys() | lost.keys())
@@ -165,7 +164,6 @@ class CohortTrainer:
             self._desk.tell(told)
             self._history.forget_age()
             self._weights.keep(told)
-        self._desk.drop([held for held in ended.values() if held in self._desk.held])
 
     def _add_result(self, told: list[tuple[HeldTrial, Trained]], lane: Lane, held: HeldTrial) -> None:
         try:

@@ -37,7 +37,7 @@ class HeldTrial:
     last_reported: int = 0
     """Epoch. A trial that is trained again, alone, comes through the same epochs; Optuna is told of each once."""
     is_lost: bool = False
-    """Another worker has taken it over: its work here is dropped."""
+    """Another worker has taken it over: its work here is dropped, and nothing more may be set on the trial."""
 
     @property
     def number(self) -> int:
@@ -124,12 +124,14 @@ class Desk:
         return asked
 
     def note_epoch(self, held: HeldTrial, lane: Lane, value: float | None) -> None:
-        """Keep the epoch that ``lane`` has just been through; it is written at the next flush."""
+        """Keep the epoch that ``lane`` has just been through; it is written at the next flush. Not of a lost trial."""
+        if held.is_lost:
+            return
         epoch = lane.n_epochs_done
         with self._stopwatch.on("storage"):
             if epoch == 0:
                 self._batch.save_probes(held.trial_id, lane.step_zero, lane.data_probe)
-            self._batch.save_epoch(held.trial_id, lane.telemetry().epochs[-1], lane.last_steps)
+            self._batch.save_epoch(held.trial_id, lane.last_readings, lane.last_steps)
             if epoch == 0:
                 return
             held.values[epoch] = value
@@ -138,9 +140,9 @@ class Desk:
                 held.last_reported = epoch
 
     def flush(self) -> None:
-        """Write all that is pending in one transaction, and find out what is no longer ours."""
+        """Write all that is pending in one transaction, and find out what is no longer ours, which is dropped."""
         with self._stopwatch.on("storage"):
-            self._mark_lost(self._batch.flush())
+            self._drop_lost(self._batch.flush())
 
     def tell(self, results: Sequence[tuple[HeldTrial, Trained]]) -> None:
         """End trials with what came of them, and all else that is pending, in one transaction."""
@@ -154,7 +156,7 @@ class Desk:
 
     def _tell(self, told: Sequence[Told], ended: Sequence[HeldTrial]) -> None:
         with self._stopwatch.on("storage"):
-            self._mark_lost(self._batch.tell(told))
+            self._drop_lost(self._batch.tell(told))
         self._let_go(ended)
         for held in ended:
             if not held.is_lost:
@@ -168,26 +170,29 @@ class Desk:
             for each in held:
                 if not each.is_lost:
                     each.trial.set_user_attr("outcome", outcome.value)
-            self._mark_lost(self._batch.flush())
-            self._leases.hand_back_many([each.lease for each in held if not each.is_lost])
-        self._let_go(held)
-
-    def drop(self, held: Sequence[HeldTrial]) -> None:
-        """Forget trials that another worker has taken over."""
-        for each in held:
-            _log.warning(
-                "Trial %d was taken over by another worker; its result here is dropped.", each.number
-            )
+            self._drop_lost(self._batch.hand_back([each.lease for each in held]))
         self._let_go(held)
 
     def _let_go(self, held: Sequence[HeldTrial]) -> None:
         gone = set(held)
         self._held = tuple(each for each in self._held if each not in gone)
 
-    def _mark_lost(self, trial_ids: frozenset[int]) -> None:
+    def _drop_lost(self, trial_ids: frozenset[int]) -> None:
+        """Forget the trials that another worker has taken over: these, and those whose lease was seen to be gone.
+
+        A trial that a person has ended, and no worker, has left its lease with us.
+        """
         for held in self._held:
             if held.trial_id in trial_ids:
                 held.is_lost = True
+        lost = [held for held in self._held if held.is_lost]
+        for held in lost:
+            _log.warning(
+                "Trial %d was taken over by another worker; its result here is dropped.", held.number
+            )
+        if lost:
+            self._leases.release_many([held.lease for held in lost])
+            self._let_go(lost)
 
     def _all_leases(self) -> tuple[Lease, ...]:
         return (*self._unbound, *(held.lease for held in self._held))
@@ -198,13 +203,16 @@ class Desk:
                 held.is_lost = True
 
     def _give_up(self) -> None:
-        """Give everything back if that is still possible; if not, another worker does it after the grace time."""
+        """Give everything back if that is still possible; if not, whoever looks for stale leases next does it."""
+        leases = self._all_leases()
+        held, self._held, self._unbound = self._held, (), ()
         try:
-            self._leases.release_many(self._unbound)
-            self._leases.hand_back_many([held.lease for held in self._held])
+            self._leases.release_many([lease for lease in leases if lease.trial_id is None])
+            self._batch.hand_back([each.lease for each in held])
         except STORAGE_ERRORS as error:
             _log.warning("The trials in hand could not be given back now (%s).", error)
-        self._held = self._unbound = ()
+        finally:
+            self._leases.forget(leases)
 
 
 def _told(held: HeldTrial, trained: Trained) -> Told:

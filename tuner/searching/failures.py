@@ -5,8 +5,9 @@ import traceback
 from pathlib import Path
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
-from studies.records import TrialError
+from studies.records import Outcome, TrialError
 from tuner.searching.desk import Desk, HeldTrial
 from tuner.training.functions import UserCodeError
 
@@ -35,7 +36,7 @@ class Failures:
 
 
 def repeated_error(study: optuna.Study, *, since: int) -> TrialError | None:
-    """The exception that ended the last trials, if it was always the same.
+    """The exception that ended the last trials, if it was always the same. What was lost or handed back ended nothing.
 
     Args:
         study: with the errors in its trials' attributes.
@@ -44,7 +45,7 @@ def repeated_error(study: optuna.Study, *, since: int) -> TrialError | None:
     finished = [
         trial
         for trial in study.get_trials(deepcopy=False)
-        if trial.number >= since and trial.datetime_complete is not None
+        if trial.number >= since and _ended_by_itself(trial)
     ]
     finished.sort(key=lambda trial: (trial.datetime_complete, trial.number))
     last = [trial.user_attrs.get("error") for trial in finished[-SAME_ERRORS_TO_HALT:]]
@@ -52,6 +53,11 @@ def repeated_error(study: optuna.Study, *, since: int) -> TrialError | None:
     if len(errors) == SAME_ERRORS_TO_HALT and all(errors[0].is_same(error) for error in errors):
         return errors[-1]
     return None
+
+
+def _ended_by_itself(trial: FrozenTrial) -> bool:
+    is_failed = trial.state is TrialState.FAIL and trial.user_attrs.get("outcome") == Outcome.FAILED
+    return trial.state in {TrialState.COMPLETE, TrialState.PRUNED} or is_failed
 
 
 def error_record(error: BaseException) -> TrialError:

@@ -33,27 +33,14 @@ class LaneProbe:
             n_lanes: of the cohort.
             own_orders: whether each lane has a data order of its own, as refilled lanes do.
         """
-        config = typical_config(self.objective)
-        splits = shortened(self.objective.splits, config)
-        stopwatch = Stopwatch(clock=clock_of(splits.device))
-        cohort = Cohort(
-            splits,
-            model=self.objective.model,
-            metric=self.objective.metric,
-            direction=self.objective.direction,
-            telemetry=False,  # what is read at an epoch's end would take longer than so short an epoch
-            stopwatch=stopwatch,
+        pace = LanePace(
+            self.objective,
+            n_lanes,
+            n_epochs=TIMED_EPOCHS,
+            own_orders=own_orders,
+            clock=clock_of(self.objective.splits.device),
         )
-        for lane in range(n_lanes):
-            cohort.admit(dataclasses.replace(config, order_seed=lane) if own_orders else config)
-        cohort.advance()  # the untrained networks
-        cohort.advance()  # not timed: engines choose their kernels at the first steps
-        seconds = []
-        for _ in range(TIMED_EPOCHS):
-            before = _trained_seconds(stopwatch)
-            cohort.advance()
-            seconds.append(_trained_seconds(stopwatch) - before)
-        return min(seconds) / (n_lanes * n_steps(splits, config))
+        return min(pace.seconds_per_lane_step() for _ in range(TIMED_EPOCHS))
 
     def bytes_per_lane(self, n_lanes: int) -> int | None:
         """What a lane took of the accelerator's memory in the last probe; None where that is not known."""
@@ -63,6 +50,54 @@ class LaneProbe:
         return round(torch.cuda.max_memory_allocated(device) / n_lanes)
 
 
+class LanePace:
+    """A cohort of one typical config that has been through its first steps, and is timed epoch by epoch.
+
+    Args:
+        objective: of the search.
+        n_lanes: of the cohort.
+        n_epochs: that can be timed.
+        own_orders: whether each lane has a data order of its own.
+        clock: what is timed with.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        n_lanes: int,
+        *,
+        n_epochs: int,
+        own_orders: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        config = dataclasses.replace(typical_config(objective), epochs=1 + n_epochs)
+        splits = shortened(objective.splits, config)
+        self.n_lane_steps = n_lanes * n_steps(splits, config)
+        """Of an epoch."""
+        self._stopwatch = Stopwatch(clock=clock)
+        self._cohort = Cohort(
+            splits,
+            model=objective.model,
+            metric=objective.metric,
+            direction=objective.direction,
+            telemetry=False,  # what is read at an epoch's end would take longer than so short an epoch
+            stopwatch=self._stopwatch,
+        )
+        for lane in range(n_lanes):
+            self._cohort.admit(dataclasses.replace(config, order_seed=lane) if own_orders else config)
+        self._cohort.advance()  # the untrained networks
+        self._cohort.advance()  # not timed: engines choose their kernels at the first steps
+
+    def seconds_per_lane_step(self) -> float:
+        """Of training and gathering its data, over one more short epoch."""
+        before = self._trained_seconds()
+        self._cohort.advance()
+        return (self._trained_seconds() - before) / self.n_lane_steps
+
+    def _trained_seconds(self) -> float:
+        return self._stopwatch.seconds["training"] + self._stopwatch.seconds["data"]
+
+
 def clock_of(device: torch.device) -> Callable[[], float]:
     """What a step is timed with. A single thread's own time, which other processes on the core do not lengthen."""
     is_alone = device.type == "cpu" and torch.get_num_threads() == 1
@@ -70,7 +105,7 @@ def clock_of(device: torch.device) -> Callable[[], float]:
 
 
 def typical_config(objective: Objective) -> TrainingConfig:
-    """The base config with what is searched of it in the middle of its range, for a few epochs."""
+    """The base config with what is searched of it in the middle of its range, without what needs a long training."""
     space = objective.space
     middle = {}
     for lever in space:
@@ -80,7 +115,6 @@ def typical_config(objective: Objective) -> TrainingConfig:
     config = objective.config(middle)
     return dataclasses.replace(
         config,
-        epochs=1 + TIMED_EPOCHS,
         patience=0,
         # Of a training this short nothing else may be asked.
         milestones=(),
@@ -111,7 +145,3 @@ def n_steps(splits: Splits, config: TrainingConfig) -> int:
     n_train = len(splits.train_x)
     size = n_train if config.batch_size == "full" else config.batch_size
     return -(-n_train // min(size * config.accumulation_steps, n_train))
-
-
-def _trained_seconds(stopwatch: Stopwatch) -> float:
-    return stopwatch.seconds["training"] + stopwatch.seconds["data"]

@@ -278,7 +278,7 @@ def _keep(telemetry: TelemetryTables, trial: optuna.Trial, lane: Lane) -> None:
     trial_id = trial._trial_id  # noqa: SLF001 - telemetry is keyed by it, as Optuna's own tables are
     if lane.n_epochs_done == 0:
         telemetry.save_probes(trial_id, lane.step_zero, lane.data_probe)
-    telemetry.save_epoch(trial_id, lane.telemetry().epochs[-1], lane.last_steps)
+    telemetry.save_epoch(trial_id, lane.last_readings, lane.last_steps)
 
 
 def _space_of(space: object) -> Space:

@@ -5,14 +5,20 @@ in each worker as many lanes as still make a step cheaper: more lanes share more
 into the core's cache. On an accelerator one worker, and lanes until its memory or the gain ends.
 """
 
+import contextlib
+import logging
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
+
+from tuner.searching.failures import error_record
+from tuner.searching.lane_probe import LaneProbe, clock_of
 from tuner.searching.objective import Objective
-from tuner.searching.worker_count import choose_workers, counted
+from tuner.searching.worker_count import WorkerChoice, choose_workers, counted
 from tuner.training.batching.memory import HEADROOM, is_out_of_memory, memory_meter
 
 PROBE_SECONDS = 0.4
@@ -20,20 +26,24 @@ PROBE_SECONDS = 0.4
 MAX_LANES = {"cpu": 16}
 """On a CPU's core; the caches have long been full then."""
 MAX_ACCELERATOR_LANES = 256
-LEAST_GAIN = 0.05
-"""More lanes must make a lane's step so much cheaper, or they are not taken: cohorts that wait for each other longer,
-and a sampler that learns from larger batches, are the price."""
+USUAL_LANES = {"cpu": 8}
+"""Taken unless others are clearly cheaper, so that a search asks in the same batches from run to run although timings
+vary. More gained little on any network that was measured (docs/cohorts.md), and TPE learns from batches of eight as
+from single trials (docs/decisions/0007)."""
+CLEAR_GAIN = 0.10
+"""Of a lane's step. Less may be a timing's noise (up to 8 % from run to run), and larger cohorts have a price: they
+wait longer for each other, and a sampler learns from larger batches."""
 FRUITLESS_DOUBLINGS = 2
 """In a row, after which no larger cohort is measured. One may be noise."""
 ROUNDS_TO_LEARN = 5
 """Cohorts that a sampler which learns sees of each worker at least, so that it has something to learn from."""
-STRUCTURES_TO_SEE = 8
-"""Cohorts of a search over structural levers at least: each of them has one structure only."""
 _LEARNING = ("tpe", "gp", "cmaes", "nsga2")
+
+_log = logging.getLogger(__name__)
 
 
 class Probe(Protocol):
-    """What `lane_probe.LaneProbe` does; tests have one that computes its answers."""
+    """What `LaneProbe` does; tests have one that computes its answers."""
 
     def seconds_per_lane_step(self, n_lanes: int, *, own_orders: bool = False) -> float: ...
 
@@ -51,6 +61,8 @@ class LaneChoice:
     reason: str
     measured: tuple[tuple[int, float], ...] = ()
     """Lanes, and the seconds that a step of one lane took among them."""
+    error: str | None = None
+    """What ended the probe, if something did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,21 +95,34 @@ def choose_parallelism(
         available_bytes=memory_meter(objective.splits.device).available_bytes(),
         workers=workers,
     )
-    choice = choose_lanes(
-        objective,
-        n_trials=n_trials,
-        n_workers=chosen.n_workers,
-        lanes=lanes,
-        sampler=sampler,
-        pruner=pruner,
-        probe=probe,
-    )
+    with threads_of(chosen):
+        choice = choose_lanes(
+            objective,
+            n_trials=n_trials,
+            n_workers=chosen.n_workers,
+            lanes=lanes,
+            sampler=sampler,
+            pruner=pruner,
+            probe=probe,
+        )
     return Parallelism(
         workers=chosen.n_workers,
         threads=chosen.n_threads,
         lanes=choice,
         reason=f"{chosen.reason} {choice.reason}",
     )
+
+
+@contextlib.contextmanager
+def threads_of(choice: WorkerChoice) -> Iterator[None]:
+    """Torch with as many threads as each of the workers has; one that works alone keeps what it has."""
+    own = torch.get_num_threads()
+    if choice.n_workers > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(choice.n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(own)
 
 
 def data_bytes(objective: Objective) -> int:
@@ -119,9 +144,11 @@ def choose_lanes(
 ) -> LaneChoice:
     """How many lanes a worker's cohorts have: as many as still make a step cheaper, within what the search allows.
 
+    A model that the probe cannot train is no error here: its trials tell what is wrong with it.
+
     Args:
         objective: its splits and its base config are what the probe trains, for a fraction of a second.
-        n_trials: of the search, by all workers; None where nobody has said.
+        n_trials: that are left to all workers; None where nobody has said.
         n_workers: of this machine.
         lanes: what a person asked for; nothing is probed then, but for ``refills``.
         sampler: its name: one that learns wants small batches.
@@ -129,31 +156,34 @@ def choose_lanes(
         probe: of the machine.
     """
     most, why_most = _most_lanes(objective, n_trials=n_trials, n_workers=n_workers, sampler=sampler)
-    measuring = probe or _lane_probe(objective)
+    measuring = probe or LaneProbe(objective=objective)
     measured: tuple[tuple[int, float], ...] = ()
-    if lanes is not None:
-        n_lanes, reason = lanes, f"{counted(lanes, 'lane')} as asked for."
-    elif most == 1:
-        n_lanes, reason = 1, f"1 lane: {why_most}."
-    else:
-        is_cpu = objective.splits.device.type == "cpu"
-        measured, why_last = _measured(
-            measuring,
-            most=most,
-            why_most=why_most,
-            budget_seconds=PROBE_SECONDS if is_cpu else math.inf,
-            available_bytes=None if is_cpu else memory_meter(objective.splits.device).available_bytes(),
-        )
-        n_lanes = _evened(measured[_place_of_chosen(measured)][0], n_trials=n_trials, n_workers=n_workers)
-        reason = f"{counted(n_lanes, 'lane')} a worker: {why_last}."
-    refills, why_refills = _refills(measuring, n_lanes, measured, objective=objective, pruner=pruner)
+    try:
+        if lanes is not None:
+            n_lanes, reason = lanes, f"{counted(lanes, 'lane')} as asked for."
+        elif most == 1:
+            n_lanes, reason = 1, f"1 lane: {why_most}."
+        else:
+            measured, why_last = _measured(measuring, objective, most=most, why_most=why_most)
+            best = _chosen_of(measured, usual=USUAL_LANES.get(objective.splits.device.type))
+            n_lanes = _evened(best, n_trials=n_trials, n_workers=n_workers)
+            alone, among = measured[0][1] * 1e6, dict(measured)[best] * 1e6
+            steps = f"a step of a lane takes {alone:,.0f} us alone" + (
+                f" and {among:,.0f} us among {best}" if best > 1 else ""
+            )
+            reason = f"{counted(n_lanes, 'lane')} a worker: {steps}; {why_last}."
+        refills, why_refills = _refills(measuring, n_lanes, measured, objective=objective, pruner=pruner)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's model raises
+        return _unprobed(lanes or 1, error)
     return LaneChoice(n_lanes=n_lanes, refills=refills, reason=f"{reason}{why_refills}", measured=measured)
 
 
-def _lane_probe(objective: Objective) -> Probe:
-    from tuner.searching.lane_probe import LaneProbe  # late: who says --lanes 1 needs no engine
-
-    return LaneProbe(objective=objective)
+def _unprobed(n_lanes: int, error: BaseException) -> LaneChoice:
+    found = error_record(error)
+    what = f"{found.type} at {found.where}: {found.message.splitlines()[0]}"
+    reason = f"{counted(n_lanes, 'lane')}, since the probe of lanes ended with {what}"
+    _log.warning("%s", reason)
+    return LaneChoice(n_lanes=n_lanes, refills=False, reason=reason, error=what)
 
 
 def _most_lanes(
@@ -170,25 +200,28 @@ def _most_lanes(
             limits[
                 f"{sampler} learns between cohorts, and should see at least {ROUNDS_TO_LEARN} of each worker"
             ] = max(1, share // ROUNDS_TO_LEARN)
-        structural = [lever.name for lever in objective.space if lever.structural]
-        if structural:
-            why = f"lanes share one choice of {', '.join(structural)}, and {STRUCTURES_TO_SEE} should be seen at least"
-            limits[why] = max(1, n_trials // STRUCTURES_TO_SEE)
     why, least = min(limits.items(), key=lambda limit: limit[1])
     return least, why
 
 
 def _measured(
     probe: Probe,
+    objective: Objective,
     *,
     most: int,
     why_most: str,
-    budget_seconds: float,
-    available_bytes: int | None,
-    clock: Callable[[], float] = time.process_time,
 ) -> tuple[tuple[tuple[int, float], ...], str]:
     """The seconds a lane-step of 1, 2, 4, ... lanes, until a limit is met; and which one it was."""
+    clock = clock_of(objective.splits.device)
+    is_cpu = objective.splits.device.type == "cpu"
+    budget_seconds = PROBE_SECONDS if is_cpu else math.inf
+    available_bytes = None if is_cpu else memory_meter(objective.splits.device).available_bytes()
     measured: list[tuple[int, float]] = []
+    before = clock()
+    alone = probe.seconds_per_lane_step(1)
+    if clock() - before > budget_seconds:
+        return ((1, alone),), f"more were not measured, since that took longer than {budget_seconds:g} s"
+    # Not counted: a process' first steps choose their kernels, which says nothing of how long the next ones take.
     began = clock()
     n_lanes = 1
     while True:
@@ -200,8 +233,9 @@ def _measured(
                 raise
             return tuple(measured), f"{n_lanes} did not fit into memory"
         measured.append((n_lanes, seconds))
-        if len(measured) - 1 - _place_of_chosen(measured) >= FRUITLESS_DOUBLINGS:
-            return tuple(measured), f"{measured[-2][0]} and {n_lanes} were less than {LEAST_GAIN:.0%} cheaper"
+        if len(measured) - 1 - _nearly_cheapest(measured)[0] >= FRUITLESS_DOUBLINGS:
+            fewest = measured[_nearly_cheapest(measured)[0]][0]
+            return tuple(measured), f"more than {fewest} were less than {CLEAR_GAIN:.0%} cheaper, if at all"
         if n_lanes == most:
             return tuple(measured), why_most
         took, n_lanes = clock() - before, min(2 * n_lanes, most)
@@ -212,12 +246,18 @@ def _measured(
             return tuple(measured), f"more were not measured within {budget_seconds:g} s"
 
 
-def _place_of_chosen(measured: Sequence[tuple[int, float]]) -> int:
-    """Of the fewest lanes whose steps are nearly as cheap as the cheapest."""
+def _chosen_of(measured: Sequence[tuple[int, float]], *, usual: int | None) -> int:
+    """One lane where more gain nothing clear; else, of those that nothing is clearly cheaper than, the usual number."""
+    near = [measured[place][0] for place in _nearly_cheapest(measured)]
+    if usual is None or near[0] == 1:
+        return near[0]
+    return max((n_lanes for n_lanes in near if n_lanes <= usual), default=near[0])
+
+
+def _nearly_cheapest(measured: Sequence[tuple[int, float]]) -> list[int]:
+    """The places of those that nothing measured is clearly cheaper than."""
     cheapest = min(seconds for _, seconds in measured)
-    return next(
-        place for place, (_, seconds) in enumerate(measured) if (1 - LEAST_GAIN) * seconds <= cheapest
-    )
+    return [place for place, (_, seconds) in enumerate(measured) if (1 - CLEAR_GAIN) * seconds <= cheapest]
 
 
 def _evened(n_lanes: int, *, n_trials: int | None, n_workers: int) -> int:
@@ -238,10 +278,11 @@ def _refills(
 ) -> tuple[bool, str]:
     """Whether lanes with data orders of their own cost less than a cohort that shrinks until it has ended.
 
-    Such a cohort has about half its lanes on average: that is what the others are compared with.
+    Such a cohort has about half its lanes on average: that is what the others are compared with. Where structures are
+    searched nothing is refilled (docs/decisions/0007).
     """
     ends_early = pruner != "none" or objective.base_config.patience > 0
-    if n_lanes < 2 or not ends_early:
+    if n_lanes < 2 or not ends_early or objective.space.structural_names:
         return False, ""
     known: Mapping[int, float] = dict(measured)
     half = max(n_lanes // 2, 1)

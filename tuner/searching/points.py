@@ -18,6 +18,7 @@ from search_spaces.lever import Value, choices_of, is_number, is_same
 from studies.leases import REPLACES
 from studies.records import Outcome
 from tuner.searching.windows import Point, by_structure, window_of
+from tuner.training.lanes.structure import structural_levers
 
 MAX_GRID_POINTS = 10_000
 """More trainings than anyone waits for; beyond it a grid is a mistake, not a plan."""
@@ -87,7 +88,7 @@ class _DrawnSampler(_PointSampler):
     def point(self, study: optuna.Study, trial: FrozenTrial) -> Point:  # noqa: ARG002
         """The trial's draw. Every window has exactly the draws that it would have had in their own order."""
         if trial.number not in self._window:
-            has_structures = bool(self._space.structural_names)
+            has_structures = bool(structural_levers(self._space))
             self._window = (
                 window_of(trial.number) if has_structures else range(trial.number, trial.number + 1)
             )

@@ -83,7 +83,7 @@ class QuantilePruner(CohortPruner):
 
     def _is_condemned(self, lane: Curve, known: Sequence[Curve]) -> bool:
         epoch = lane.epoch
-        if sum(epoch in curve.losses for curve in known) < self.n_known:
+        if epoch < FIRST_RUNG or sum(epoch in curve.losses for curve in known) < self.n_known:
             return False
         bests = sorted(curve.best_until(epoch) for curve in known)
         n_kept = max(1, math.ceil(self.share / math.pow(epoch, self.narrowing) * len(bests)))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from search_spaces import Space
 from search_spaces.lever import Value
+from tuner.training.lanes.structure import structural_levers
 
 FIRST_WINDOW, LONGEST_WINDOW = 8, 64
 """Trials. Windows double from one to the other, so that a search that ends anywhere has had at least half of its
@@ -38,4 +39,4 @@ def by_structure(points: Iterable[Point], space: Space) -> list[Point]:
 def _structure(point: Point, space: Space) -> tuple[object, ...]:
     """The values of the structural levers; None for one that does not exist there."""
     config = space.config(point)  # without the levers whose condition does not hold
-    return tuple(config.get(space[name].key) for name in space.structural_names)
+    return tuple(config.get(space[name].key) for name in structural_levers(space))

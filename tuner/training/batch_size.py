@@ -25,7 +25,7 @@ from tuner.training.batching.stepping import SteppedTraining
 from tuner.training.batching.throughput import Measured, measure_throughput, take_turns
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.dataset import Dataset
-from tuner.training.datasets.splits import Splits, split_dataset
+from tuner.training.datasets.splits import Splits, split_by_config
 from tuner.training.models import ModelBuilder
 from tuner.training.schedules import effective_batch_size
 
@@ -158,7 +158,7 @@ def find_batch_size(  # noqa: PLR0913 - one keyword per concern
         n_seeds=n_seeds,
         budget_seconds=budget_seconds,
     )
-    splits = data if isinstance(data, Splits) else _split(config, data, device)
+    splits = data if isinstance(data, Splits) else split_by_config(data, config, device=device)
     finder = _Finder(
         config=config,
         splits=splits,
@@ -377,13 +377,3 @@ def pick_candidate(candidates: Sequence[Candidate], knee: int, *, effective: int
     limit = NEARLY_BEST * min(times.values())
     smallest = min(size for size, seconds in times.items() if seconds <= limit)
     return next(c for c in candidates if c.batch_size == smallest)
-
-
-def _split(config: TrainingConfig, dataset: Dataset, device: str) -> Splits:
-    return split_dataset(
-        dataset,
-        split=config.split,
-        validation_fraction=config.validation_fraction,
-        seed=config.seed,
-        device=device,
-    )

@@ -13,7 +13,7 @@ from search_spaces.errors import ConfigurationError
 from studies.records import Outcome
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.splits import Splits
-from tuner.training.lanes.engines import ChosenEngine, EngineBuilder, can_take, engine_for
+from tuner.training.lanes.engines import ENGINES, ChosenEngine, EngineBuilder, can_take, engine_for
 from tuner.training.lanes.lane import Lane, Seating
 from tuner.training.lanes.lockstep import LanePass, LockstepPass
 from tuner.training.lanes.minibatches import MinibatchSource
@@ -66,6 +66,10 @@ class Cohort:
         self._lanes: list[Lane] = []
         self._seating: Seating | None = None
         self._chosen: ChosenEngine | None = None
+        self._n_chosen_for = 0
+        """Lanes that there were when the engine was chosen."""
+        self._resumed_engine = ""
+        """What trained the lanes that go on."""
 
     # -- who is in --
 
@@ -201,18 +205,32 @@ class Cohort:
         seating = self._seating
         if seating is not None:
             seating.keep([lane for lane in seating.lanes if lane in lanes])
-        joining = [lane for lane in lanes if seating is None or lane not in seating.lanes]
-        is_fit = self._chosen is not None and can_take(self._chosen.name, [lane.start for lane in joining])
-        if seating is None or not seating.lanes or not is_fit:
+        chosen = self._choose(lanes)
+        if seating is None or chosen is not self._chosen:
             if seating is not None:
                 seating.keep([])
-            self._chosen = engine_for(self._asked_engine, [lane.start for lane in lanes], self.splits)
-            self._seating = seating = Seating(self._chosen.engine)
-            joining = list(lanes)
-        seating.add(joining)
-        first = {lane.order_key: position for position, lane in reversed(list(enumerate(seating.lanes)))}
-        seating.keep(sorted(seating.lanes, key=lambda lane: first[lane.order_key]))
+            self._chosen = chosen
+            self._seating = seating = Seating(chosen.engine)
+        seating.add([lane for lane in lanes if lane not in seating.lanes])
+        # By admission, not by former seats: a cohort that was resumed sits as the one that was not interrupted.
+        first = {lane.order_key: position for position, lane in reversed(list(enumerate(lanes)))}
+        seating.keep(sorted(lanes, key=lambda lane: first[lane.order_key]))
         return seating
+
+    def _choose(self, lanes: Sequence[Lane]) -> ChosenEngine:
+        """The engine that there is, unless it does not suit those who join, or was taken for fewer lanes."""
+        starts = [lane.start for lane in lanes]
+        current = self._chosen if self._seating is not None and self._seating.lanes else None
+        has_grown = len(lanes) > self._n_chosen_for
+        if current is not None and not has_grown and can_take(current.name, starts):
+            return current
+        asked = self._asked_engine
+        if asked == "auto" and self._resumed_engine and can_take(self._resumed_engine, starts):
+            asked = self._resumed_engine
+        self._resumed_engine = ""
+        self._n_chosen_for = len(lanes)
+        chosen = engine_for(asked, starts, self.splits)
+        return current if current is not None and current.name == chosen.name else chosen
 
     # -- to stop here and go on elsewhere --
 
@@ -222,7 +240,7 @@ class Cohort:
         Raises:
             RuntimeError: when it was stopped within an epoch.
         """
-        return {"lanes": [lane.state_dict() for lane in self.lanes]}
+        return {"engine": self.engine_name, "lanes": [lane.state_dict() for lane in self.lanes]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take in the lanes of ``state``, in a cohort that has none.
@@ -232,5 +250,6 @@ class Cohort:
         """
         if self.lanes:
             raise ConfigurationError(f"A cohort resumes before it has lanes, but it has {len(self.lanes)}.")
+        self._resumed_engine = state["engine"] if state["engine"] in ENGINES else ""
         for each in state["lanes"]:
             self.resume(TrainingConfig.from_mapping(each["config"]), each)

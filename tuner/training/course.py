@@ -144,6 +144,11 @@ class Course:
         direction_of(metric)
         return self.value_at(metric, len(self._rows) - 1) if self._rows else None
 
+    @property
+    def last_readings(self) -> EpochReadings:
+        """Of the last epoch read, which there must be."""
+        return self._rows[-1]
+
     def telemetry(self) -> Telemetry:
         """All readings so far."""
         return Telemetry(

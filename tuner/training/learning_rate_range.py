@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from tuner.training.batching.memory import unless_out_of_memory
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.dataset import Dataset
-from tuner.training.datasets.splits import Splits, split_dataset
+from tuner.training.datasets.splits import Splits, split_by_config
 from tuner.training.models import ModelBuilder
 from tuner.training.rate.asking import N_AT_ONCE, together
 from tuner.training.rate.config_lanes import ConfigLanes
@@ -137,7 +137,7 @@ def learning_rate_range(  # noqa: PLR0913 - one keyword per concern
         config.optimizer, low=low, high=high, n_steps=n_steps, hold_steps=hold_steps, n_sweeps=n_sweeps
     )
     seed = config.seed if seed is None else seed
-    splits = data if isinstance(data, Splits) else _split(config, data, device)
+    splits = data if isinstance(data, Splits) else split_by_config(data, config, device=device)
     seeds = range(seed, seed + n_sweeps)
 
     def swept(n_at_once: int) -> LearningRateRange:
@@ -312,13 +312,3 @@ def _geometric_median(values: Sequence[float | None]) -> float | None:
     """None when a sweep has no value: a median over the lucky ones would hide the others."""
     known = [value for value in values if value is not None]
     return math.exp(float(np.median(np.log(known)))) if known and len(known) == len(values) else None
-
-
-def _split(config: TrainingConfig, dataset: Dataset, device: str | torch.device) -> Splits:
-    return split_dataset(
-        dataset,
-        split=config.split,
-        validation_fraction=config.validation_fraction,
-        seed=config.seed,
-        device=device,
-    )

@@ -178,9 +178,10 @@ class EpochReader:
 
 
 def are_finite(model: nn.Module) -> bool:
-    """Whether all parameters are."""
-    parameters = [parameter.detach() for parameter in model.parameters()]
-    return bool(torch.stack(torch._foreach_norm(parameters)).isfinite().all())  # noqa: SLF001 - one call
+    """Whether all parameters are; by their largest, as a sum of squares may be infinite before any of them is."""
+    parameters = [parameter.detach() for parameter in model.parameters() if parameter.numel()]
+    largest = torch._foreach_norm(parameters, math.inf)  # noqa: SLF001 - one call
+    return bool(torch.stack(largest).isfinite().all())
 
 
 def _worst(fractions: list[float]) -> float:

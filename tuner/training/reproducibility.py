@@ -66,6 +66,38 @@ class RandomStream:
             torch.cuda.set_rng_state(states["cuda"], self._device)
 
 
+@contextlib.contextmanager
+def drawing_from(generator: torch.Generator) -> Iterator[None]:
+    """Let modules, which draw from torch's global generator of the device, draw from ``generator``."""
+    device = generator.device
+    callers = _global_state(device)
+    _set_global_state(device, generator.get_state())
+    try:
+        yield
+    finally:
+        generator.set_state(_global_state(device))
+        _set_global_state(device, callers)
+
+
+def _global_state(device: torch.device) -> torch.Tensor:
+    match device.type:
+        case "cuda":
+            return torch.cuda.get_rng_state(device)
+        case "mps":
+            return torch.mps.get_rng_state()
+    return torch.get_rng_state()
+
+
+def _set_global_state(device: torch.device, state: torch.Tensor) -> None:
+    match device.type:
+        case "cuda":
+            torch.cuda.set_rng_state(state, device)
+        case "mps":
+            torch.mps.set_rng_state(state)
+        case _:
+            torch.set_rng_state(state)
+
+
 def data_order(n_samples: int, *, seed: int, epoch: int) -> torch.Tensor:
     """The order of the samples in ``epoch``, int64 [n_samples] on the CPU: it depends on nothing else."""
     mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0])

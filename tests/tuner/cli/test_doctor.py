@@ -1,5 +1,7 @@
 """``tuner doctor``: what it tells of a machine that is well, and of one where something is not in its place."""
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,14 @@ from tests.tuner.cli.conftest import Run
 from tuner import checkup
 from tuner.cli import app, doctoring
 from tuner.searching import lane_probe
+from tuner.second_core import SecondCore
 
 
 @pytest.fixture(autouse=True)
 def _short_and_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkup, "SECONDS_PER_RATE", 0.002)
+    # The second process has tests of its own, in test_second_core.py.
+    monkeypatch.setattr(doctoring, "_beside", lambda _device: nullcontext())
     monkeypatch.setattr(lane_probe, "STEPS", 1)
     names = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
     if "doctor" not in names:
@@ -31,7 +36,9 @@ def test_all_that_decides_is_there_and_nothing_is_written(run: Run) -> None:
     assert found.code == 0
     assert found.err == ""
     told = found.json
-    assert set(told) == {"versions", "machine", "data", "storage", "rates", "parallelism", "problems"}
+    assert set(told) == {
+        "versions", "machine", "data", "storage", "rates", "parallelism", "second_core", "problems"
+    }  # fmt: skip
     assert {"symptune", "torch", "optuna", "python"} <= set(told["versions"])
     assert told["machine"]["cores"] >= 1
     assert told["data"]["task"] == "digits"
@@ -78,7 +85,7 @@ def test_damaged_data_is_a_problem(run: Run, tmp_path: Path) -> None:
 
 def test_a_database_that_cannot_be_written_is_a_problem(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 2: the study could not be kept."""
-    monkeypatch.setattr("tuner.checkup.os.access", lambda _path, _mode: False)
+    monkeypatch.setattr("tuner.checkup.os.access", lambda _path, mode: mode != os.W_OK)
     found = run(*DOCTOR, "--lanes", "1")
     assert found.code == 2
     assert "must be where one may write" in found.out
@@ -99,3 +106,26 @@ def test_a_mistake_is_one_sentence_and_exits_with_2(run: Run, arguments: tuple[s
     assert found.code == 2
     assert said in found.err
     assert "Traceback" not in found.err
+
+
+def test_a_model_that_breaks_is_told_in_the_reason(run: Run) -> None:
+    """A doctor that falls ill of it would be no help."""
+    found = run(*DOCTOR, "--model", "tests.tuner.user_code:always_raises")
+    assert found.code == 0
+    assert "1 lane, since the probe of lanes ended with ValueError at user_code.py" in " ".join(
+        found.out.split()
+    )
+    assert "Traceback" not in found.err
+
+
+def test_a_second_core_is_timed_where_searches_use_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what follows from it."""
+    timed = SecondCore(alone=1000.0, as_thread=1100.0, as_process=1900.0)
+    monkeypatch.setattr(checkup, "_second_core", lambda *_args, **_more: timed)
+    found = run(*DOCTOR, "--lanes", "1")
+    assert (
+        "A second core adds 90% as a process and 10% as a thread: one worker a core is right here."
+        in found.out
+    )
+    assert "2 processes of 1 thread" in found.out
+    assert run(*DOCTOR, "--lanes", "1", "--json").json["second_core"]["as_process"] == 1900.0

@@ -46,10 +46,10 @@ def test_a_disk_that_fills_up_ends_in_one_sentence_and_the_study_goes_on_later(
     said = full.stderr.strip().splitlines()[-1]
     assert said.startswith("error: The study's database could not be read or written (")
     assert 1 <= open_study("s", sqlite_url).record().counts.counted < 30
-    again = run("-m", "tuner", *RUN, "--trials", "8")
+    again = run("-m", "tuner", *RUN, "--trials", "30")
     assert again.returncode == 0, again.stderr
     record = open_study("s", sqlite_url).record()
-    assert record.counts.counted == 8
+    assert record.counts.counted == 30
     assert {trial.state for trial in record.trials} <= {"complete", "pruned", "fail"}
 
 

@@ -1,5 +1,7 @@
 """A worker's loop over cohorts: each trial ends as it would alone, whatever happens to those beside it."""
 
+import dataclasses
+import time
 from typing import Any
 
 import optuna
@@ -18,6 +20,7 @@ from tuner.listed import search_listed
 from tuner.prepared_search import PreparedSearch
 from tuner.searching import cohorts
 from tuner.searching.ask_tell import AskTellLoop, Ending, Limits, WorkerEnd
+from tuner.searching.desk import Desk
 from tuner.searching.parallelism import LaneChoice
 from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
@@ -36,7 +39,7 @@ def prepared(space: Space = RATES, task: Any = user_code.blob_arrays, **more: An
 
 
 def loop_of(search: PreparedSearch, n_lanes: int = 8, *, refills: bool = False, **more: Any) -> AskTellLoop:
-    limits = more.pop("limits", None) or Limits(n_trials=search.n_trials)
+    limits = more.pop("limits", None) or Limits(n_trials=search.n_trials, deadline=time.monotonic() + 60)
     lanes = LaneChoice(n_lanes=n_lanes, refills=refills, reason="as the test says")
     return AskTellLoop(search.recorded, search.objective, limits, grace_seconds=60, lanes=lanes, **more)
 
@@ -177,6 +180,77 @@ def test_a_trial_that_was_taken_over_is_dropped_and_the_others_go_on(monkeypatch
     assert [trial.state for trial in trials[:2] + trials[3:4]] == [TrialState.COMPLETE] * 3
 
 
+def test_a_trial_that_was_taken_over_while_it_waited_is_not_trained(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a sleep of the machine, while a cohort of another structure trained; the loop goes on."""
+    monkeypatch.setattr(cohorts, "FLUSH_SECONDS", 0.0)
+    search = prepared(STRUCTURES, trials=8)
+    trained: list[int] = []
+
+    def take_over(number: int, readings: EpochReadings) -> None:
+        trained.append(number)
+        if readings.epoch == 1 and not taken_over:
+            taken_over.append(next(each.number for each in reversed(loop._desk.held) if not each.values))
+            taken_over_by_another_worker(search.recorded, taken_over[0])
+
+    taken_over: list[int] = []
+    loop = loop_of(search, 8, on_epoch=take_over)
+    assert loop.run().ending is Ending.BUDGET_SPENT
+    (lost,) = taken_over
+    assert lost not in trained
+    assert {trial.number: trial.state for trial in trials_of() if trial.state is not TrialState.COMPLETE} == {
+        lost: TrialState.FAIL
+    }
+    assert caplog.text.count(f"Trial {lost} was taken over by another worker") == 1
+
+
+def test_a_trial_that_was_taken_over_is_not_trained_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a cohort in which something raised: the guilty one fails, and the others end as ever."""
+    monkeypatch.setattr(cohorts, "FLUSH_SECONDS", 0.0)
+    search = prepared(trials=4)
+    advance, n_raised = Cohort.advance, []
+
+    def advancing(cohort: Cohort) -> tuple[Lane, ...]:
+        if len(cohort.lanes) > 1:
+            taken_over_by_another_worker(search.recorded, 2)
+            n_raised.append(1)
+            raise RuntimeError("of one of them")
+        return advance(cohort)
+
+    monkeypatch.setattr(Cohort, "advance", advancing)
+    trained: list[int] = []
+    end = run(search, 4, on_epoch=lambda number, _readings: trained.append(number))
+    assert end.ending is Ending.BUDGET_SPENT
+    trials = trials_of()
+    assert n_raised == [1]
+    assert 2 not in trained
+    assert (trials[2].state, trials[2].intermediate_values) == (TrialState.FAIL, {})
+    assert {trial.state for trial in trials if trial.number != 2} == {TrialState.COMPLETE}
+
+
+def test_a_lane_that_is_found_lost_while_others_are_asked_for_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing more is set on its trial, which another worker has ended."""
+    search = prepared(pruner="median", task=user_code.noise_task, metric="validation_loss", trials=16)
+    ask, lost = Desk.ask, []
+
+    def asking(desk: Desk, leases: Any) -> Any:
+        if desk.held and not lost:
+            lost.append(desk.held[0].number)
+            taken_over_by_another_worker(search.recorded, lost[0])
+        return ask(desk, leases)
+
+    monkeypatch.setattr(Desk, "ask", asking)
+    assert run(search, 8, refills=True).ending is Ending.BUDGET_SPENT
+    assert len(lost) == 1
+    states = [trial.state for trial in trials_of()]
+    assert states.count(TrialState.FAIL) == 1
+    assert states[lost[0]] is TrialState.FAIL
+    assert all(state.is_finished() for state in states)
+
+
 def test_pruning_is_decided_by_all_lanes_at_once() -> None:
     """Of eight equal beginnings half go on, in the first cohort; the best of all is among them."""
     search = prepared(
@@ -187,6 +261,18 @@ def test_pruning_is_decided_by_all_lanes_at_once() -> None:
     firsts = sorted(trials, key=lambda trial: trial.intermediate_values[1])
     assert all(trial.state is TrialState.COMPLETE for trial in firsts[:4])
     assert {trial.last_step for trial in firsts[4:]} == {1}
+
+
+def test_a_width_that_is_not_marked_structural_refills_no_cohort_of_another(
+    cohort_sizes: list[list[TrainingConfig]],
+) -> None:
+    """A space file of someone's own may say what it likes: its trials do not fail for it."""
+    width = dataclasses.replace(STRUCTURES["width"], structural=False)
+    space = Space(name="own", levers=(STRUCTURES["learning_rate"], width))
+    search = prepared(space, pruner="median", task=user_code.noise_task, metric="validation_loss", trials=16)
+    assert run(search, 8, refills=True).ending is Ending.BUDGET_SPENT
+    assert TrialState.FAIL not in {trial.state for trial in trials_of()}
+    assert all(len({each.width for each in cohort}) == 1 for cohort in cohort_sizes)
 
 
 @pytest.mark.parametrize("space", [RATES, STRUCTURES], ids=lambda space: space.name)

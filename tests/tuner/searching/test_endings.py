@@ -6,15 +6,18 @@ from typing import Any
 import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 
 import tuner
 from search_spaces import preset
 from search_spaces.errors import ConfigurationError
 from studies.batch import Batch
+from studies.leases import Leases
 from studies.recorded import open_study
-from studies.records import Outcome
+from studies.records import Outcome, TrialError
 from tests.tuner import user_code
 from tuner.searching.ask_tell import Ending
+from tuner.searching.failures import repeated_error
 
 FAST: dict[str, Any] = {
     "epochs": 2,
@@ -58,6 +61,59 @@ def test_an_interrupt_while_asking_leaves_nothing_held(monkeypatch: pytest.Monke
         with pytest.raises(KeyboardInterrupt):
             found_by()
     assert found_by(timeout=30).ending is Ending.BUDGET_SPENT
+
+
+def test_an_interrupt_after_asking_leaves_nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trials are there and bound, although the worker never learned of them: they come back at once."""
+    ask_under = Batch.ask_under
+
+    def ask(batch: Batch, leases: Any) -> Any:
+        ask_under(batch, leases)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Batch, "ask_under", ask)
+        with pytest.raises(KeyboardInterrupt):
+            found_by()
+    assert found_by(timeout=30).ending is Ending.BUDGET_SPENT
+    assert open_study("s").record().counts.lost == 3
+
+
+def test_a_database_that_is_away_at_the_end_leaves_nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be given back is stale: the same process searches again, and does not wait for itself."""
+
+    def away(*_arguments: Any, **_more: Any) -> Any:
+        raise StorageInternalError("the database went away")
+
+    with monkeypatch.context() as patched:
+        for owner, name in ((Batch, "tell"), (Leases, "release_many"), (Leases, "hand_back_many")):
+            patched.setattr(owner, name, away)
+        with pytest.raises(StorageInternalError, match="went away"):
+            found_by()
+    assert found_by(timeout=30).ending is Ending.BUDGET_SPENT
+    assert open_study("s").record().counts.lost == 3
+
+
+def test_what_is_handed_back_hides_no_exception_that_keeps_coming() -> None:
+    """Three in a row are three in a row, although trials that were lost or handed back ended between and after them."""
+    study = optuna.create_study()
+    error = {"type": "ValueError", "message": "no", "where": "model.py:3"}
+
+    def ended(**attributes: Any) -> None:
+        trial = study.ask()
+        for key, value in attributes.items():
+            trial.set_user_attr(key, value)
+        study.tell(trial, state=TrialState.FAIL)
+
+    for _ in range(3):
+        ended(outcome="failed", error=error)
+        assert (repeated_error(study, since=0) is None) == (study.trials[-1].number < 4)
+        ended(outcome="interrupted")
+        ended()
+    assert repeated_error(study, since=0) == TrialError(**error)
+    assert repeated_error(study, since=1) is None
+    study.tell(study.ask(), 1.0)
+    assert repeated_error(study, since=0) is None
 
 
 def test_code_that_exits_fails_its_trial() -> None:

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tuner.searching import parallelism
 from tuner.searching.objective import Objective
 from tuner.searching.parallelism import (
-    LEAST_GAIN,
+    CLEAR_GAIN,
     MAX_LANES,
+    PROBE_SECONDS,
     ROUNDS_TO_LEARN,
-    STRUCTURES_TO_SEE,
+    USUAL_LANES,
     LaneChoice,
     choose_lanes,
     choose_parallelism,
@@ -58,7 +60,7 @@ def full_cache(n_lanes: int) -> float:
 
 
 def test_lanes_are_doubled_while_that_pays() -> None:
-    """Sharing a third: 2 lanes gain 17 %, 4 gain 10 %, 8 gain 5.6 %, 16 gain 2.9 %, which is not enough."""
+    """Sharing a third: 2 lanes gain 17 %, 4 gain 10 %, 8 gain 5.6 %, 16 gain 2.9 %, which is nothing clear."""
     found = chosen(FakeProbe(shared))
     assert found.n_lanes == 8
     assert [n for n, _ in found.measured] == [1, 2, 4, 8, 16]
@@ -69,7 +71,10 @@ def test_lanes_stop_where_the_cache_is_full() -> None:
     """Small cohorts can beat large ones; after two doublings that lost no larger one is tried."""
     found = chosen(FakeProbe(full_cache))
     assert found.n_lanes == 4
-    assert "8 and 16 were less than 5% cheaper" in found.reason
+    assert found.reason == (
+        "4 lanes a worker: a step of a lane takes 300 us alone and 225 us among 4; "
+        "more than 2 were less than 10% cheaper, if at all."
+    )
     assert [n for n, _ in chosen(FakeProbe(lambda _n: 1.0)).measured] == [1, 2, 4]
 
 
@@ -78,13 +83,68 @@ def test_lanes_that_gain_nothing_train_alone() -> None:
     assert chosen(FakeProbe(lambda _n: 1e-3)).n_lanes == 1
 
 
+@settings(deadline=None)
+@given(noise=st.lists(st.floats(0.98, 1.04), min_size=5, max_size=5))
+def test_the_answer_does_not_hang_on_a_timings_noise(noise: list[float]) -> None:
+    """The seconds measured for MNIST at batch 128: between 4, 8 and 16 lanes lies less than timings vary."""
+    seconds = {1: 650e-6, 2: 470e-6, 4: 400e-6, 8: 385e-6, 16: 371e-6}
+    noisy = {n: each * factor for (n, each), factor in zip(seconds.items(), noise, strict=True)}
+    assert chosen(FakeProbe(lambda n: noisy[n])).n_lanes == USUAL_LANES["cpu"]
+
+
+def test_a_process_first_steps_say_nothing_of_how_long_more_lanes_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They take longer by the choice of kernels; a model that is slow anyway is not probed further."""
+    now = 0.0
+
+    def slow_at_first(seconds: float) -> FakeProbe:
+        def of(n_lanes: int) -> float:
+            nonlocal now
+            now += seconds if len(probe.asked) == 1 else 0.001 * n_lanes
+            return shared(n_lanes)
+
+        probe = FakeProbe(of)
+        return probe
+
+    monkeypatch.setattr(parallelism, "clock_of", lambda _device: lambda: now)
+    assert chosen(slow_at_first(0.9 * PROBE_SECONDS)).n_lanes == USUAL_LANES["cpu"]
+    slow = chosen(slow_at_first(1.1 * PROBE_SECONDS))
+    assert (slow.n_lanes, len(slow.measured)) == (1, 1)
+    assert "took longer than 0.4 s" in slow.reason
+
+
+def test_larger_cohorts_than_usual_are_taken_where_they_are_clearly_cheaper() -> None:
+    """As for a network of many small operations."""
+    assert chosen(FakeProbe(lambda n: 1e-3 / n)).n_lanes == 16
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no\nsuch layer"), SystemExit(0), RuntimeError("out of memory")]
+)
+def test_a_model_that_breaks_is_left_to_its_trials(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was asked for is kept; the reason and the log say what happened, in one line."""
+
+    def breaks(_n_lanes: int) -> float:
+        raise error
+
+    found = chosen(FakeProbe(breaks))
+    assert (found.n_lanes, found.refills, found.measured) == (1, False, ())
+    assert found.reason.startswith(
+        f"1 lane, since the probe of lanes ended with {type(error).__name__} at test_"
+    )
+    assert caplog.messages == [found.reason]
+    assert "\n" not in found.reason
+    assert chosen(FakeProbe(breaks), lanes=3, pruner="median").n_lanes == 3
+
+
 def test_what_does_not_fit_is_not_taken() -> None:
-    """The memory decides before the gain does; not even one lane is an error of its own."""
+    """The memory decides before the gain does."""
     found = chosen(FakeProbe(shared, fits=2))
     assert found.n_lanes == 2
     assert "4 did not fit into memory" in found.reason
-    with pytest.raises(RuntimeError, match="not enough memory"):
-        chosen(FakeProbe(shared, fits=0))
 
 
 @settings(deadline=None)
@@ -96,7 +156,7 @@ def test_what_does_not_fit_is_not_taken() -> None:
 def test_no_cohort_is_larger_than_a_workers_share_or_than_what_was_measured(
     gains: list[float], n_trials: int, n_workers: int
 ) -> None:
-    """Whatever the machine is like; and never more than the fewest that are nearly the cheapest."""
+    """Whatever the machine is like; and nothing that was measured is clearly cheaper."""
     seconds = {1: 1e-3}
     for place, gain in enumerate(gains):
         seconds[2 ** (place + 1)] = seconds[2**place] * gain
@@ -105,8 +165,8 @@ def test_no_cohort_is_larger_than_a_workers_share_or_than_what_was_measured(
     assert 1 <= found.n_lanes <= min(-(-n_trials // n_workers), MAX_LANES["cpu"])
     if found.measured:
         cheapest = min(seconds for _, seconds in found.measured)
-        nearly = [n for n, seconds in found.measured if (1 - LEAST_GAIN) * seconds <= cheapest]
-        assert found.n_lanes <= nearly[0]
+        nearly = [n for n, seconds in found.measured if (1 - CLEAR_GAIN) * seconds <= cheapest]
+        assert found.n_lanes <= max(nearly[0], min(USUAL_LANES["cpu"], nearly[-1]))
 
 
 def test_cohorts_of_a_worker_are_of_one_size() -> None:
@@ -123,13 +183,13 @@ def test_a_sampler_that_learns_gets_smaller_cohorts() -> None:
     assert chosen(FakeProbe(shared), n_trials=n_trials, sampler="random").n_lanes > 4
 
 
-def test_a_search_over_structures_sees_several() -> None:
-    """One cohort has one structure."""
+def test_where_structures_are_searched_nothing_is_refilled_or_probed_for_it() -> None:
+    """What was asked for would wait for a cohort of its own; the number of lanes is what it is without them."""
     objective = Objective("mlp", "digits", epochs=2)
-    assert any(lever.structural for lever in objective.space)
-    found = chosen(FakeProbe(shared), n_trials=2 * STRUCTURES_TO_SEE, objective=objective)
-    assert found.n_lanes == 2
-    assert "lanes share one choice of" in found.reason
+    assert objective.space.structural_names
+    found = chosen(FakeProbe(shared, own=1.01), objective=objective, pruner="median")
+    assert (found.n_lanes, found.refills) == (8, False)
+    assert "refilled" not in found.reason
 
 
 def test_one_trial_is_not_probed() -> None:

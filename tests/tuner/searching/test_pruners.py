@@ -178,6 +178,16 @@ def test_it_serves_a_trial_alone_as_an_optuna_pruner(
     assert not good.should_prune()
 
 
+@pytest.mark.parametrize("name", PRUNERS)
+def test_an_objective_that_counts_from_0_is_served_too(name: str) -> None:
+    """Optuna's users do: the first report decides nothing, however bad."""
+    study = optuna.create_study(pruner=make_pruner(name, epochs=EPOCHS))
+    trials = [study.ask() for _ in range(8)]
+    for trial in trials:
+        trial.report(float(trial.number), 0)
+    assert not any(trial.should_prune() for trial in trials)
+
+
 class TestHistory:
     def test_it_has_what_ended_and_what_runs_elsewhere_but_not_the_lanes(self) -> None:
         """And nothing of what failed or has reported nothing."""

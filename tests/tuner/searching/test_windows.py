@@ -1,6 +1,7 @@
 """Trials are put in the order of structures without any bias: a window has the draws it would have had anyway."""
 
 import collections
+import dataclasses
 import itertools
 import math
 
@@ -128,6 +129,19 @@ def test_a_lever_that_does_not_exist_makes_no_structure_of_its_own() -> None:
         {"optimizer": "sgd", "depth": 1, "dropout": 0.5},
     ]
     assert [point["dropout"] for point in by_structure(points, space)] == [0.1, 0.3, 0.2, 0.5, 0.4]
+
+
+def test_structure_is_what_trainings_must_share_and_not_what_a_file_marks() -> None:
+    """A rate that is marked structural makes no structures, a depth that is not does."""
+    depth, rate = (
+        dataclasses.replace(SPACE[name], structural=name == "learning_rate")
+        for name in ("depth", "learning_rate")
+    )
+    space = Space(name="own", levers=(depth, rate))
+    points: list[dict[str, Value]] = [
+        {"depth": depth, "learning_rate": rate} for depth, rate in ((1, 0.1), (2, 0.2), (1, 0.3), (2, 0.1))
+    ]
+    assert [point["learning_rate"] for point in by_structure(points, space)] == [0.1, 0.3, 0.2, 0.1]
 
 
 def test_a_grid_in_windows_has_all_its_points() -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 from search_spaces.errors import ConfigurationError
 from studies.records import Outcome
 from tests.problems import blobs, linear_model
-from tests.tuner.training.lanes.contracts import assert_same_bits, assert_same_course, trained_alone
+from tests.tuner.training.lanes.twins import assert_same_bits, assert_same_course, trained_alone
 from tests.tuner.training.test_checkpoint import assert_same_telemetry
 from tuner.training.checkpoint import lane_states, load_checkpoint, save_checkpoint, save_trained
 from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.splits import Splits, split_dataset
-from tuner.training.lanes import untrained
+from tuner.training.lanes import engines, untrained
+from tuner.training.lanes.engine import LaneStart
 from tuner.training.lanes.one_by_one import OneByOneEngine
 from tuner.training.loop import TrainingRun
 from tuner.training.one_epoch import POLL_STEPS
@@ -173,6 +175,29 @@ class TestAdmission:
         assert cohort.engine_name != "mlp"
         for lane, config in zip(lanes, configs, strict=True):
             assert_same_course(lane, trained_alone(config, splits, moody))
+
+    def test_an_engine_for_one_lane_is_changed_when_there_are_more(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first lane trained by itself; when a second one joins, the choice is made anew."""
+
+        def chosen(starts: Sequence[LaneStart], _splits: Splits) -> tuple[str, str]:
+            return ("functional" if len(starts) > 1 else "one_by_one"), "of how many there are"
+
+        monkeypatch.setattr(engines, "choose_engine", chosen)
+        splits, configs = splits_of(), [config_of(seed=seed, precision="float64") for seed in (0, 1)]
+        cohort = Cohort(splits, model=linear_model)
+        lanes = [cohort.admit(configs[0])]
+        cohort.advance()
+        cohort.advance()
+        assert cohort.engine_name == "one_by_one"
+        lanes.append(cohort.admit(configs[1]))
+        cohort.advance()
+        cohort.advance()
+        assert cohort.engine_name == "functional"
+        advanced(cohort)
+        for lane, config in zip(lanes, configs, strict=True):
+            assert_same_course(lane, trained_alone(config, splits, linear_model))
 
     def test_engines_are_known_by_name(self) -> None:
         """An unknown one is refused with the names there are; the mlp's is refused for another model."""
@@ -362,6 +387,37 @@ class TestCheckpoints:
             assert_same_bits(other, lane)
             assert_same_telemetry(other.telemetry(), lane.telemetry())
             assert torch.equal(other.generator.get_state(), lane.generator.get_state())
+
+    def test_a_resumed_cohort_sits_as_the_one_that_went_on(self) -> None:
+        """Lanes have the same neighbors, and so the same bits, whoever sat there before."""
+        splits = splits_of()
+        cohort = Cohort(splits)
+        for epochs, order_seed in ((2, 0), (5, 1), (5, 0)):
+            cohort.admit(config_of(epochs=epochs, order_seed=order_seed))
+        for _ in range(3):
+            cohort.advance()
+        resumed = Cohort(splits)
+        resumed.load_state_dict(cohort.state_dict())
+        seats = []
+        for each in (cohort, resumed):
+            each.advance()
+            seats.append([lane.config.order_seed for lane in each._seating.lanes])
+        assert seats[0] == seats[1]
+
+    def test_a_resumed_cohort_keeps_its_engine(self) -> None:
+        """What is left of lanes that shared a pass goes on in one, to the bit, though a single lane would not."""
+        splits = splits_of()
+        cohort = Cohort(splits, model=linear_model, engine="functional")
+        lanes = [cohort.admit(config_of(epochs=epochs)) for epochs in (1, 4)]
+        for _ in range(3):
+            cohort.advance()
+        resumed = Cohort(splits, model=linear_model)
+        resumed.load_state_dict(cohort.state_dict())
+        (other,) = resumed.lanes
+        for each in (cohort, resumed):
+            advanced(each)
+        assert resumed.engine_name == "functional"
+        assert_same_bits(other, lanes[1])
 
     def test_a_lane_of_a_checkpoint_goes_on_alone(self, tmp_path: Path) -> None:
         """Each lane's state is one that a TrainingRun takes."""

@@ -107,6 +107,25 @@ def test_every_step_is_torchs_own_to_the_bit(name: str) -> None:
     assert not torch.equal(mine[2], parameters_like_a_networks()[2])
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_steps_are_counted_together_and_each(name: str) -> None:
+    """Adam's counters: all gradients are there, then the second is missing for a while, then all are there again."""
+    keys, torchs_of = OPTIMIZERS[name]
+    mine, theirs = parameters_like_a_networks(), parameters_like_a_networks()
+    optimizer = build_optimizer(TrainingConfig(**keys), mine)
+    torchs = torchs_of(theirs)
+    for step in range(12):
+        for parameters in (mine, theirs):
+            for i, parameter in enumerate(parameters):
+                is_missing = i == 1 and 4 <= step < 8
+                parameter.grad = None if is_missing else torch.full_like(parameter, 0.1 * (i + step))
+        optimizer.step(rate_of(0))
+        torchs.param_groups[0]["lr"] = rate_of(0)
+        torchs.step()
+    assert [float(n) for n in optimizer.state_dict()["n_steps"]] == [12, 8, 12, 12, 12]
+    assert all(map(torch.equal, mine, theirs))
+
+
 @pytest.mark.parametrize(
     "keys",
     [

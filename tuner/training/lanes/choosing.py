@@ -30,7 +30,9 @@ def choose_engine(starts: Sequence[LaneStart], splits: Splits) -> tuple[str, str
         splits: what they are trained on.
     """
     name, reason = _found(starts, splits)
-    _LOG.info("%d lanes of %s, engine %s: %s.", len(starts), type(starts[0].model).__name__, name, reason)
+    said = f"Lanes of {type(starts[0].model).__name__}, engine {name}: {reason}."
+    if _KNOWN.is_news(said):
+        _LOG.info("%s", said)
     return name, reason
 
 
@@ -51,6 +53,13 @@ class _Known:
     def __init__(self) -> None:
         self._reasons: dict[Hashable, str | None] = {}
         self._paces: dict[Hashable, tuple[float, float]] = {}
+        self._told: set[str] = set()
+
+    def is_news(self, said: str) -> bool:
+        """Whether the log has not heard it yet. Cohorts come by the hundred."""
+        n_told = len(self._told)
+        self._told.add(said)
+        return len(self._told) > n_told
 
     def found(self, starts: Sequence[LaneStart], splits: Splits) -> tuple[str, str]:
         """Name and reason for two lanes or more."""

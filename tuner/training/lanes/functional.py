@@ -1,7 +1,7 @@
 """Lanes of any module that torch.func can stack: one pass forward for all (vmap), and one back through autograd.
 
-Gradients are taken outside of vmap: the lanes' losses, added up, have in each lane's parameters the gradient of that
-lane's loss. torch's dispatcher then costs less than it does for ``vmap(grad(...))``.
+Gradients are taken outside of vmap: a lane's outputs depend on that lane's parameters only, so that one pass back from
+the gradients of all outputs has each lane's own. torch's dispatcher then costs less than for ``vmap(grad(...))``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from torch import Tensor
 from tuner.training.datasets.splits import Splits
 from tuner.training.lanes.engine import LaneStart, LaneSteps, Minibatch
 from tuner.training.lanes.layers import unstack
+from tuner.training.lanes.optimizers import LaneOptimizer
 from tuner.training.lanes.programs import difference
 from tuner.training.lanes.runs import ModuleLane, Run
-from tuner.training.optimizers import build_optimizer
 from tuner.training.precision import forward
 from tuner.training.probes import Activity, read_activities
 
@@ -41,7 +41,7 @@ class FunctionalEngine:
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        return tuple(layer.name for layer in self._lanes[0].layers) if self._lanes else ()
+        return tuple(layer.name for layer in self._lanes[0].optimizer.layers) if self._lanes else ()
 
     def add(self, starts: Sequence[LaneStart]) -> None:
         for start in starts:
@@ -49,7 +49,7 @@ class FunctionalEngine:
                 config=start.config,
                 model=start.model,
                 generator=start.generator,
-                optimizer=build_optimizer(start.config, start.model.parameters()),
+                optimizer=LaneOptimizer(start.config, start.model),
             )
             self._lanes.append(lane)
         self._stack()
@@ -80,7 +80,7 @@ class FunctionalEngine:
         return torch.stack([forward(lane.model.eval(), x, lane.config) for lane in self._lanes])
 
     def activities(self, x: Tensor) -> list[Mapping[str, Activity]]:
-        return [read_activities(lane.model, lane.layers, x) for lane in self._lanes]
+        return [read_activities(lane.model, lane.optimizer.layers, x) for lane in self._lanes]
 
     def are_finite(self) -> Tensor:
         return torch.cat([run.are_finite() for run in self._runs])
@@ -93,8 +93,7 @@ class FunctionalEngine:
         self._lanes[position].model.load_state_dict(state)
 
     def optimizer_state(self, position: int) -> dict[str, list[Tensor]]:
-        state = self._lanes[position].optimizer.state_dict()
-        return {name: [tensor.clone() for tensor in column] for name, column in state.items()}
+        return self._lanes[position].optimizer.state_dict()
 
     def load_optimizer_state(self, position: int, state: Mapping[str, Sequence[Tensor]]) -> None:
         self._lanes[position].optimizer.load_state_dict(state)

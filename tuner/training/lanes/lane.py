@@ -16,6 +16,7 @@ from tuner.training.datasets.splits import Splits
 from tuner.training.lanes.engine import Engine, LaneStart
 from tuner.training.lanes.minibatches import SampleOrder
 from tuner.training.models import ModelBuilder
+from tuner.training.optimizers import build_optimizer
 from tuner.training.probes import watched_layers
 
 
@@ -30,8 +31,8 @@ class Seat:
 class Lane(Course):
     """One training in a cohort. It shows the same face as `TrainingRun`, and has the same numbers.
 
-    While it trains, its network lives in the cohort's engine; ``model`` is then a copy of how it is now. A lane that
-    has ended has taken its network back.
+    While it trains, its network lives in the cohort's engine, and ``model`` is how it is now; it may change with the
+    next epoch. A lane that has ended has taken its network back.
 
     ``seconds`` and ``samples_per_second`` of its epochs are its share of the cohort's wall time, by samples: the lanes'
     seconds add up to what passed.
@@ -143,6 +144,8 @@ class Lane(Course):
             return
         engine, position = self._seat.engine, self._seat.position
         self._model.load_state_dict(engine.model_state(position), assign=True)
+        # A new one: the former one's parameters are views of what the engine has of all lanes.
+        self._optimizer = build_optimizer(self.config, self._model.parameters())
         self._optimizer.load_state_dict(engine.optimizer_state(position))
         self._seat = None
 

@@ -1,7 +1,6 @@
 """Lanes in turn, each through its own module and autograd: slow and obvious, for any model on any device."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +14,7 @@ from tuner.training.optimizers import Optimizer, build_optimizer
 from tuner.training.precision import forward
 from tuner.training.probes import Activity, UpdateProbe, WatchedLayer, read_activities, watched_layers
 from tuner.training.readings import are_finite
+from tuner.training.reproducibility import drawing_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class _Network:
         n_samples = sum(len(part.y) for part in parts)
         losses, hits = [], []
         for part in parts:
-            with _drawing_from(self.start.generator):
+            with drawing_from(self.start.generator):
                 outputs = forward(self.start.model, part.x, self.start.config)
                 loss = self.loss(outputs, part.y) * (len(part.y) / n_samples)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
@@ -82,8 +82,12 @@ class _Network:
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         self.start.model.eval()
-        with _drawing_from(self.start.generator):
+        with drawing_from(self.start.generator):
             return forward(self.start.model, x, self.start.config)
+
+    def activities(self, x: Tensor) -> Mapping[str, Activity]:
+        with drawing_from(self.start.generator):
+            return read_activities(self.start.model, self.layers, x)
 
 
 class OneByOneEngine:
@@ -146,7 +150,7 @@ class OneByOneEngine:
         return torch.stack([network.outputs(x) for network in self._networks])
 
     def activities(self, x: Tensor) -> Sequence[Mapping[str, Activity]]:
-        return [read_activities(network.start.model, network.layers, x) for network in self._networks]
+        return [network.activities(x) for network in self._networks]
 
     def are_finite(self) -> Tensor:
         return torch.tensor([are_finite(network.start.model) for network in self._networks])
@@ -169,35 +173,3 @@ class OneByOneEngine:
 def _by_lane(part: Sequence[Minibatch]) -> list[Minibatch]:
     """The minibatch of each lane."""
     return [minibatch for minibatch in part for _ in range(minibatch.n_lanes)]
-
-
-@contextlib.contextmanager
-def _drawing_from(generator: torch.Generator) -> Iterator[None]:
-    """Let modules, which draw from torch's global generator of the device, draw from ``generator``."""
-    device = generator.device
-    callers = _global_state(device)
-    _set_global_state(device, generator.get_state())
-    try:
-        yield
-    finally:
-        generator.set_state(_global_state(device))
-        _set_global_state(device, callers)
-
-
-def _global_state(device: torch.device) -> Tensor:
-    match device.type:
-        case "cuda":
-            return torch.cuda.get_rng_state(device)
-        case "mps":
-            return torch.mps.get_rng_state()
-    return torch.get_rng_state()
-
-
-def _set_global_state(device: torch.device, state: Tensor) -> None:
-    match device.type:
-        case "cuda":
-            torch.cuda.set_rng_state(state, device)
-        case "mps":
-            torch.mps.set_rng_state(state)
-        case _:
-            torch.set_rng_state(state)

@@ -18,6 +18,7 @@ from tuner.training.one_epoch import EpochPlan
 from tuner.training.precision import targets, weight_type
 from tuner.training.probes import Activity, layer_readings, probe_batch, read_activities, watched_layers
 from tuner.training.readings import TrainedSteps, epoch_readings
+from tuner.training.reproducibility import drawing_from
 from tuner.training.stopwatch import Stopwatch
 
 
@@ -109,7 +110,8 @@ class LaneReader:
     def _activities_of(self, lane: Lane) -> Mapping[str, Activity]:
         if not self.is_complete:
             return {}
-        return read_activities(lane.model, watched_layers(lane.model), self._probe_inputs(lane.config))
+        with drawing_from(lane.generator):
+            return read_activities(lane.model, watched_layers(lane.model), self._probe_inputs(lane.config))
 
     def _probe_inputs(self, config: TrainingConfig) -> Tensor:
         inputs: Tensor = self.scaling(probe_batch(self.splits)[0])

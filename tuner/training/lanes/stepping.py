@@ -1,9 +1,8 @@
 """Lanes that take as many optimizer steps at a time as one likes: the inner loop of range tests and batch races."""
 
-import contextlib
 import dataclasses
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -153,7 +152,7 @@ class SteppedLanes:
         """
         engine = self._seated()
         rates = [learning_rates[position] for position in self._feeds]
-        with self._surroundings():
+        with product_precision(self.config, self.splits.device):
             losses = [
                 engine.step(
                     self._next_parts(), of_step, reads_norms=self._reads_norms, is_probed=False
@@ -165,7 +164,7 @@ class SteppedLanes:
     def evaluate(self, x: Tensor, y: Tensor) -> dict[int, Evaluation]:
         """The plain loss and accuracy of each lane in eval mode on ``x``, ``y``."""
         engine = self._seated()
-        with self._surroundings():
+        with product_precision(self.config, self.splits.device):
             found = evaluate_lanes(
                 lambda inputs: engine.outputs(inputs.to(weight_type(self.config))),
                 self.scaling,
@@ -183,6 +182,8 @@ class SteppedLanes:
 
     def _next_parts(self) -> Parts:
         """The minibatches of the next step of all lanes."""
+        # Those that share a feed may have others between them.
+        parts_of = {feed: feed.next_parts() for feed in dict.fromkeys(self._feeds.values())}
         by_feed = []
         first_lane = 0
         for feed, sharing in groupby(self._feeds.values()):
@@ -190,7 +191,7 @@ class SteppedLanes:
             by_feed.append(
                 [
                     Minibatch(first_lane=first_lane, n_lanes=n_lanes, x=part.x, y=part.y)
-                    for (part,) in feed.next_parts()
+                    for (part,) in parts_of[feed]
                 ]
             )
             first_lane += n_lanes
@@ -210,14 +211,6 @@ class SteppedLanes:
                 self._feeds[position] = feed if is_own else shared.setdefault(_order_seed(start.config), feed)
             self._new = {}
         return self._engine
-
-    @contextlib.contextmanager
-    def _surroundings(self) -> Iterator[None]:
-        with (
-            torch.backends.cudnn.flags(deterministic=True, benchmark=False),
-            product_precision(self.config, self.splits.device),
-        ):
-            yield
 
 
 def _order_seed(config: TrainingConfig) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from search_spaces import Space
 from search_spaces.errors import ConfigurationError
 from tuner.training.config import TrainingConfig
 
@@ -27,6 +28,11 @@ STRUCTURAL = (
 def structure_of(config: TrainingConfig) -> Mapping[str, Any]:
     """The keys that lanes of a cohort must agree on, with their values."""
     return {key: getattr(config, key) for key in STRUCTURAL}
+
+
+def structural_levers(space: Space) -> tuple[str, ...]:
+    """The names of the levers whose values lanes must agree on, whatever a space file of someone's own says of them."""
+    return tuple(lever.name for lever in space if lever.key in STRUCTURAL)
 
 
 def check_structure(config: TrainingConfig, structure: Mapping[str, Any]) -> None:

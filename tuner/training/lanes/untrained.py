@@ -13,6 +13,7 @@ from tuner.training.lanes.lane import Lane
 from tuner.training.lanes.structure import structure_of
 from tuner.training.losses import training_loss
 from tuner.training.readings import EpochReader, untrained_readings
+from tuner.training.reproducibility import drawing_from
 
 
 def read_untrained(lane: Lane, *, has_own_model: bool, is_complete: bool) -> None:
@@ -28,7 +29,8 @@ def read_untrained(lane: Lane, *, has_own_model: bool, is_complete: bool) -> Non
         known[data_key] = reader.data()
     step_zero = reader.step_zero(training_loss(config, splits), seed=config.seed)
     if has_own_model or config.model not in BUILT_IN_MODELS:
-        train, validation = reader.untrained()
+        with drawing_from(lane.generator):
+            train, validation = reader.untrained()
     else:
         key = (*_what_decides(config), is_complete)
         if key not in known:

@@ -12,7 +12,7 @@ import dataclasses
 import io
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from itertools import product
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -20,115 +20,40 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from studies.records import Outcome
-from tests.problems import line
+from tests.tuner.training.lanes.twins import (
+    LOOSE,
+    advanced,
+    assert_same_bits,
+    assert_same_course,
+    config_of,
+    digits,
+    regression,
+    trained_alone,
+)
 from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
-from tuner.training.course import Course
-from tuner.training.data import load_dataset
-from tuner.training.datasets.splits import Splits, split_dataset
+from tuner.training.datasets.splits import Splits
 from tuner.training.lanes.engines import EngineBuilder
 from tuner.training.lanes.lane import Lane
 from tuner.training.loop import TrainingRun
 from tuner.training.models import ModelBuilder
 
-TIGHT = 1e-9
-"""Relative error in float64 after some 50 steps of a stable training."""
-LOOSE = 1e-3
-"""Of a float32 loss over two epochs."""
-STABLE: Mapping[str, Any] = {"epochs": 5, "batch_size": 16, "width": 12, "learning_rate": 0.05}
 EXPLOSIVE: Mapping[str, Any] = {"depth": 3, "activation": "leaky_relu"}
 """With a rate of 1e30 beyond the numbers of float64 within a few steps."""
 N_EXAMPLES = 8
 SCHEDULES = get_args(get_type_hints(TrainingConfig)["schedule"])
 RATES = {"sgd": 0.05, "adam": 0.002, "adamw": 0.002, "rmsprop": 0.001}
-
-
-@cache
-def digits() -> Splits:
-    """160 samples to train on, 40 to validate; ten steps of 16 an epoch."""
-    dataset = load_dataset("digits")
-    few = dataclasses.replace(dataset, x_train=dataset.x_train[:200], y_train=dataset.y_train[:200])
-    return split_dataset(few, device="cpu")
-
-
-@cache
-def regression() -> Splits:
-    return split_dataset(line(), device="cpu")
-
-
-def config_of(**keys: Any) -> TrainingConfig:
-    return TrainingConfig(**{**STABLE, "precision": "float64", **keys})
-
-
-def trained_alone(
-    config: TrainingConfig, splits: Splits | None = None, model: ModelBuilder | None = None
-) -> TrainingRun:
-    run = TrainingRun(config, splits or digits(), model=model)
-    for _ in run.epochs():
-        pass
-    return run
-
-
-def advanced(cohort: Cohort) -> None:
-    """To the end of all lanes."""
-    while cohort.advance():
-        pass
-
-
-def assert_close(mine: Tensor, theirs: Tensor, tolerance: float) -> None:
-    """To ``tolerance`` of the tensor's largest number, NaN where NaN.
-
-    A bias before batch normalization is nothing but rounding: what is smaller than any weight counts as 0.01.
-    """
-    scale = max(float(theirs.double().abs().nan_to_num(0).max()), 0.01)
-    torch.testing.assert_close(mine.double(), theirs.double(), rtol=0, atol=tolerance * scale, equal_nan=True)
-
-
-def assert_same_course(mine: Course, theirs: Course, tolerance: float = TIGHT) -> None:
-    """Ending, weights and every reading but the clock's; step readings, which are kept in float32, to its precision."""
-    assert mine.outcome is theirs.outcome
-    assert mine.best_epoch == theirs.best_epoch
-    for name, tensor in theirs.model.state_dict().items():
-        assert_close(mine.model.state_dict()[name], tensor, tolerance)
-    for name, tensor in (theirs.best_weights or {}).items():
-        assert_close(mine.best_weights[name], tensor, tolerance)
-    ours, other = mine.telemetry(), theirs.telemetry()
-    assert len(ours.epochs) == len(other.epochs)
-    for row, expected in zip(ours.epochs, other.epochs, strict=True):
-        assert_same_row(row, expected, max(tolerance, 1e-6))
-    for name in ("train_loss", "learning_rate", "gradient_norm", "clipped"):
-        np.testing.assert_allclose(
-            ours.step_series(name), other.step_series(name), rtol=max(tolerance, 1e-5), atol=1e-7
-        )
-    assert ours.data == other.data
-    assert_same_row(ours.step_zero, other.step_zero, 1e-9)
-
-
-def assert_same_row(row: Any, expected: Any, tolerance: float) -> None:
-    mine, theirs = (dataclasses.asdict(each) for each in (row, expected))
-    layers, expected_layers = mine.pop("layers"), theirs.pop("layers")
-    for clock in ("seconds", "samples_per_second"):
-        mine.pop(clock, None)
-        theirs.pop(clock, None)
-    assert mine == pytest.approx(theirs, rel=tolerance, abs=tolerance, nan_ok=True)
-    assert len(layers) == len(expected_layers)
-    for layer, expected_layer in zip(layers, expected_layers, strict=True):
-        assert layer.pop("name") == expected_layer.pop("name")
-        assert layer == pytest.approx(expected_layer, rel=tolerance, abs=tolerance, nan_ok=True)
-
-
-def assert_same_bits(mine: Course, theirs: Course) -> None:
-    for name, tensor in theirs.model.state_dict().items():
-        assert torch.equal(mine.model.state_dict()[name], tensor), name
-    for name in ("train_loss", "gradient_norm"):
-        np.testing.assert_array_equal(
-            mine.telemetry().step_series(name), theirs.telemetry().step_series(name)
-        )
-    for name in ("validation_loss", "calibration_error"):
-        np.testing.assert_array_equal(mine.telemetry().series(name), theirs.telemetry().series(name))
+REGULARIZERS: Mapping[str, Mapping[str, Any]] = {
+    "l2": {"weight_decay": 1e-3, "weight_decay_kind": "l2"},
+    "decoupled": {"weight_decay": 1e-2, "weight_decay_kind": "decoupled"},
+    "dropout": {"dropout": 0.3},
+    "label smoothing": {"label_smoothing": 0.1},
+    "augmentation": {"augmentation": 0.5},
+    "clipping": {"clip_norm": 0.3},
+    "early stopping": {"patience": 1},
+}
 
 
 @st.composite
@@ -227,6 +152,31 @@ class EngineContract:
             assert_same_course(lane, alone(config))
 
     @pytest.mark.parametrize("optimizer", RATES)
+    def test_every_schedule_with_every_regularizer(self, cohort_of: Any, alone: Any, optimizer: str) -> None:
+        """With every optimizer, none left to chance; half of the lanes share a data order, half have their own."""
+        configs = [
+            config_of(
+                optimizer=optimizer,
+                learning_rate=RATES[optimizer],
+                momentum=0.5 if optimizer in {"sgd", "rmsprop"} else 0.0,
+                epsilon=1e-3,
+                schedule=schedule,
+                plateau_patience=0,
+                step_size=2,
+                milestones=(2, 4),
+                restart_period=2,
+                order_seed=7 if number % 2 else number,
+                **keys,
+            )
+            for number, (schedule, (name, keys)) in enumerate(product(SCHEDULES, REGULARIZERS.items()))
+            if not (optimizer == "adamw" and name == "l2")
+        ]
+        cohort, lanes = cohort_of(configs)
+        advanced(cohort)
+        for lane, config in zip(lanes, configs, strict=True):
+            assert_same_course(lane, alone(config))
+
+    @pytest.mark.parametrize("optimizer", RATES)
     def test_float32_has_the_same_loss_curve(self, cohort_of: Any, alone: Any, optimizer: str) -> None:
         """Every step's loss over two epochs is within 1e-3 of the training alone."""
         rate = RATES[optimizer]
@@ -252,6 +202,17 @@ class EngineContract:
                 )
             np.testing.assert_allclose(
                 lane.telemetry().series("validation_loss"), expected.series("validation_loss"), rtol=LOOSE
+            )
+
+    def test_bfloat16_has_nearly_the_same_loss_curve(self, cohort_of: Any, alone: Any) -> None:
+        """What is rounded, and when, is an engine's own, to two digits or so."""
+        configs = [config_of(epochs=2, dropout=dropout, precision="bfloat16") for dropout in (0.0, 0.3)]
+        cohort, lanes = cohort_of(configs)
+        advanced(cohort)
+        for lane, config in zip(lanes, configs, strict=True):
+            expected = alone(config).telemetry()
+            np.testing.assert_allclose(
+                lane.telemetry().step_series("train_loss"), expected.step_series("train_loss"), rtol=0.03
             )
 
     @pytest.mark.parametrize("keys", [{"batch_size": "full"}, {"batch_size": 53}, {"batch_size": 159}])
@@ -316,6 +277,50 @@ class EngineContract:
             courses.append(lanes)
         for position in (0, 2):
             assert_same_bits(courses[1][position], courses[0][position])
+
+    @pytest.mark.parametrize("optimizer", RATES)
+    def test_a_lane_that_is_pruned_and_replaced_changes_no_bit_of_another(
+        self, cohort_of: Any, optimizer: str
+    ) -> None:
+        """As many lanes as before, another one among them."""
+        keys: dict[str, Any] = {"optimizer": optimizer, "learning_rate": RATES[optimizer], "dropout": 0.2}
+        configs = [config_of(**keys, precision="float32", seed=seed) for seed in range(4)]
+        courses = []
+        for is_pruned in (False, True):
+            cohort, lanes = cohort_of(configs[:3])
+            for _ in range(3):
+                cohort.advance()
+            if is_pruned:
+                lanes[1].stop(Outcome.PRUNED)
+                state = cohort_of(configs[3:])[1][0].state_dict()
+                cohort.resume(configs[3], state)
+            advanced(cohort)
+            courses.append(lanes)
+        for position in (0, 2):
+            assert_same_bits(courses[1][position], courses[0][position])
+
+    def test_a_smaller_cohort_has_the_same_loss_curve_in_float32(self, cohort_of: Any, alone: Any) -> None:
+        """Where five lanes become two, those two are within 1e-3 of the trainings alone."""
+        configs = [
+            config_of(
+                epochs=epochs, seed=epochs, dropout=0.2, momentum=0.5, order_seed=0, precision="float32"
+            )
+            for epochs in (1, 4, 2, 5, 1)
+        ]
+        cohort, lanes = cohort_of(configs)
+        advanced(cohort)
+        for lane, config in zip(lanes, configs, strict=True):
+            assert_same_course(lane, alone(config), LOOSE)
+
+    def test_numbers_are_finite_however_large(self, cohort_of: Any, alone: Any) -> None:
+        """Weights of 1e21 are no divergence, though their squares are infinite in float32."""
+        keys: dict[str, Any] = {"depth": 0, "precision": "float32", "epochs": 2}
+        configs = [config_of(**keys, learning_rate=rate) for rate in (1e22, 0.05)]
+        cohort, lanes = cohort_of(configs)
+        advanced(cohort)
+        for lane, config in zip(lanes, configs, strict=True):
+            assert lane.outcome is alone(config).outcome is Outcome.COMPLETED
+        assert float(lanes[0].model.state_dict()["output.weight"].abs().max()) > 1e20
 
     def test_those_who_stay_are_as_they_were(self, cohort_of: Any, alone: Any) -> None:
         """One lane is pruned, one diverges, one stops early, one is done first: the last one is still itself."""
@@ -416,6 +421,56 @@ class EngineContract:
             assert other.n_epochs_done == 4
             assert other.best_epoch == lane.best_epoch
             assert_same_bits(other, lane)
+
+    def test_who_left_holds_no_memory_of_the_others(self, cohort_of: Any) -> None:
+        """Its parameters, which its optimizer knows, are tensors of their own."""
+        cohort, lanes = cohort_of([config_of(epochs=epochs, momentum=0.9) for epochs in (1, 2, 2)])
+        cohort.advance()
+        cohort.advance()
+        left = lanes[0]
+        assert left.has_ended
+        for mine, known in zip(left.model.parameters(), left._optimizer.parameters, strict=True):
+            assert mine is known
+            assert mine.untyped_storage().nbytes() == mine.numel() * mine.element_size()
+
+    def test_interrupted_within_an_epoch_and_resumed(
+        self, engine_of: EngineBuilder, cohort_of: Any, model_of: ModelBuilder | None
+    ) -> None:
+        """From the last whole epoch on, bit for bit: lanes of several orders, some gone, some that came later."""
+        keys: dict[str, Any] = {"precision": "float32", "dropout": 0.2, "momentum": 0.9, "batch_size": 4}
+        configs = [
+            config_of(**keys, epochs=epochs, seed=seed, order_seed=order)
+            for seed, (epochs, order) in enumerate([(1, 0), (5, 1), (5, 0), (4, 1), (5, 2)])
+        ]
+        courses = []
+        for is_interrupted in (False, True):
+            asked: list[None] = []
+
+            def should_stop(asked: list[None] = asked, is_interrupted: bool = is_interrupted) -> Any:
+                asked.append(None)
+                return Outcome.INTERRUPTED if is_interrupted and len(asked) == 8 else None
+
+            cohort = Cohort(digits(), model=model_of, engine=engine_of, should_stop=should_stop)
+            lanes = [cohort.admit(config) for config in configs[:4]]
+            state = io.BytesIO()
+            while cohort.advance():
+                if lanes[1].n_epochs_done == 1:
+                    lanes.append(cohort.admit(configs[4]))
+                state = io.BytesIO()
+                torch.save(cohort.state_dict(), state)
+            if is_interrupted:
+                assert {lane.outcome for lane in lanes[1:]} == {Outcome.INTERRUPTED}
+                with pytest.raises(RuntimeError, match="within an epoch"):
+                    lanes[1].state_dict()
+                resumed, _ = cohort_of([])
+                state.seek(0)
+                resumed.load_state_dict(torch.load(state, weights_only=True))
+                lanes = [lanes[0], *resumed.lanes]
+                advanced(resumed)
+            courses.append(lanes)
+        assert len(courses[0]) == len(courses[1]) == 5
+        for mine, theirs in zip(*courses, strict=True):
+            assert_same_bits(mine, theirs)
 
     def test_a_lane_goes_on_alone_and_back(
         self, cohort_of: Any, alone: Any, model_of: ModelBuilder | None

@@ -106,8 +106,21 @@ def two_convolutions(config: TrainingConfig, input_shape: Shape, n_outputs: int)
     )
 
 
+class LearnedScale(nn.Module):
+    """A parameter that is a single number."""
+
+    def __init__(self, config: TrainingConfig, input_shape: Shape, n_outputs: int) -> None:
+        super().__init__()
+        self.inner = plain_mlp(config, input_shape, n_outputs)
+        self.scale = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * self.inner(x)
+
+
 VECTORIZING = (
     plain_mlp,
+    LearnedScale,
     batch_norm_mlp,
     layer_norm_mlp,
     dropout_mlp,

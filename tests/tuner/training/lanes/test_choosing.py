@@ -163,11 +163,12 @@ def test_probing_changes_nothing(splits: Splits) -> None:
 
 
 def test_the_log_says_which_engine_and_why(splits: Splits, caplog: pytest.LogCaptureFixture) -> None:
-    """One line, for every choice."""
+    """One line, however many cohorts come with the same answer."""
     with caplog.at_level(logging.INFO, logger=choosing.__name__):
-        choose_engine(starts_of(OwnDraws, splits), splits)
+        for n_lanes in (2, 2, 4):
+            choose_engine(starts_of(OwnDraws, splits, CONFIGS[:1] * n_lanes), splits)
     (line,) = caplog.messages
-    assert line.startswith("2 lanes of OwnDraws, engine one_by_one: torch.func cannot stack OwnDraws")
+    assert line.startswith("Lanes of OwnDraws, engine one_by_one: torch.func cannot stack OwnDraws")
 
 
 def test_seconds_of_a_step_are_measured_for_both_ways(splits: Splits) -> None:

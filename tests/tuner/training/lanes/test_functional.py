@@ -23,6 +23,9 @@ from tests.tuner.training.lanes.modules import (
     residual,
     two_convolutions,
 )
+from tests.tuner.training.lanes.twins import assert_same_course, config_of, trained_alone
+from tests.tuner.training.lanes.twins import digits as few_digits
+from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
 from tuner.training.datasets.dataset import Dataset
@@ -185,6 +188,23 @@ def test_lanes_of_a_users_module_do_what_each_does_alone(
     together = Together([Alone(config, builder, splits) for config in UNEQUAL], splits)
     together.steps(50, has_own_samples=has_own_samples)
     together.assert_equal_states()
+
+
+@pytest.mark.parametrize("builder", VECTORIZING, ids=lambda builder: builder.__name__)
+def test_a_cohort_of_a_users_module_is_each_training_alone(builder: ModelBuilder) -> None:
+    """In every reading of 50 steps in float64, two lanes with one data order and one with its own."""
+    configs = [
+        config_of(**{**keys, "seed": seed, "learning_rate": 0.02 * (seed + 1), "momentum": 0.5})
+        for seed, keys in enumerate(
+            ({"order_seed": 7, "dropout": 0.3}, {"order_seed": 7, "clip_norm": 0.3}, {"schedule": "cosine"})
+        )
+    ]
+    cohort = Cohort(few_digits(), model=builder, engine="functional")
+    lanes = [cohort.admit(config) for config in configs]
+    while cohort.advance():
+        pass
+    for lane, config in zip(lanes, configs, strict=True):
+        assert_same_course(lane, trained_alone(config, few_digits(), builder))
 
 
 @settings(deadline=None, max_examples=20)

@@ -4,14 +4,10 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from tests.tuner.training.lanes.contracts import (
-    EngineContract,
-    assert_same_course,
-    config_of,
-    digits,
-    trained_alone,
-)
+from tests.tuner.training.lanes.contracts import EngineContract
+from tests.tuner.training.lanes.twins import assert_same_course, config_of, digits, trained_alone
 from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
 from tuner.training.lanes.engines import EngineBuilder
@@ -56,6 +52,37 @@ def test_a_module_that_draws_for_itself() -> None:
     for lane, config in zip(lanes, configs, strict=True):
         assert_same_course(lane, trained_alone(config, digits(), noisy))
     assert float(lanes[0].model.calls) == 30  # what the probe of step zero adds is taken back
+
+
+class Restless(nn.Module):
+    """Drops units in eval mode, too, as for an estimate of uncertainty."""
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_inputs, n_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.linear(functional.dropout(x.flatten(1), 0.2, training=True))
+        return outputs
+
+
+def restless(_config: TrainingConfig, shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+    return Restless(math.prod(shape), n_outputs)
+
+
+@pytest.mark.parametrize("engine", ["one_by_one", "auto"])
+def test_a_module_that_draws_in_eval_mode(engine: str) -> None:
+    """Untrained, validated and probed, it draws from its lane's stream, and never from the caller's."""
+    configs = [config_of(seed=seed, order_seed=0, epochs=2) for seed in (0, 1)]
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    cohort = Cohort(digits(), model=restless, engine=engine)
+    lanes = [cohort.admit(config) for config in configs]
+    while cohort.advance():
+        pass
+    assert torch.equal(torch.get_rng_state(), before)
+    for lane, config in zip(lanes, configs, strict=True):
+        assert_same_course(lane, trained_alone(config, digits(), restless))
 
 
 def test_each_lane_may_have_another_network() -> None:
