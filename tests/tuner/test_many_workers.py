@@ -89,10 +89,15 @@ def test_four_workers_one_killed_in_mid_trial(storage_url: str) -> None:
     killed: list[int] = []
 
     def caught_in_mid_trial() -> bool:
+        if running_on(recorded, victim.pid) is None:
+            return False
+        victim.send_signal(signal.SIGSTOP)  # else its trial may end before the next signal arrives
         number = running_on(recorded, victim.pid)
-        if number is not None:
-            killed.append(number)
-        return number is not None
+        if number is None:
+            victim.send_signal(signal.SIGCONT)
+            return False
+        killed.append(number)
+        return True
 
     wait_for(caught_in_mid_trial)
     victim.send_signal(signal.SIGKILL)
