@@ -120,7 +120,7 @@ class Objective:
         self.fixed = {key: getattr(self.base_config, key) for key in fixed or {}}
         self.space = self.searched_space
         for key, value in self.fixed.items():
-            self.space = decided(self.space, key, value)
+            self.space = decided(self.space, key, _as_plain(value))
         _check_split_is_shared(self.space)
         self._model_name = None if model is None else _name_that_is_its_own(model)
         self._data_dir = data_dir
@@ -289,6 +289,11 @@ def _space_of(space: object) -> Space:
     raise ConfigurationError(
         f"A space must be a Space, a preset's name or a YAML file, but got a {type(space).__name__}."
     )
+
+
+def _as_plain(value: Any) -> Any:
+    """A space holds words and numbers; a list of numbers, such as ``milestones``, is one as text."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def _check_split_is_shared(space: Space) -> None:

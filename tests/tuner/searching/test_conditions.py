@@ -80,3 +80,10 @@ def test_what_a_search_fixes_brings_its_conditions(name: str) -> None:
     assert Objective(name, "digits", fixed={"model": "cnn"}).space.names == without
     assert Objective(name, "digits", fixed={"model": "mlp"}).space.names == names
     assert Objective(name, "digits", fixed={"model": "mine:build"}).space.names == names
+
+
+def test_a_list_can_be_fixed() -> None:
+    """``--set milestones=2,3`` reaches every config of the search."""
+    objective = Objective("quick", "digits", fixed={"schedule": "multistep", "milestones": (2, 3)})
+    trial = optuna.trial.FixedTrial({lever.name: lever.distribution.low for lever in objective.space})
+    assert objective.config(objective.space.suggest(trial)).milestones == (2, 3)
