@@ -22,6 +22,11 @@ ACTIVITIES = ("training", "data", "evaluation", "telemetry", "sampler", "storage
 TRAINING_FLOOR = 0.7
 """Of the wall time. Below it there is something to gain by other settings, not by another machine (a rule of ours)."""
 
+SHORTEST_SECONDS = 20.0
+"""Of a search that is given advice: a shorter one is over before other settings pay, and starts for most of it."""
+WORTH_SHARE = 0.1
+"""Of the wall time: what took less is not worth a setting (a rule of ours)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
@@ -113,16 +118,24 @@ def shares_text(worker: WorkerSeconds) -> str:
     return ", ".join(shown)
 
 
-def advice(worker: WorkerSeconds) -> str:
-    """What to do where too little of the time was training; empty where enough was, or nothing can be said."""
+def advice(worker: WorkerSeconds, *, n_workers: int) -> str:
+    """What to do where too little of the time was training; empty where enough was, or where nothing is worth it.
+
+    Args:
+        worker: the time of one worker, or that of several together.
+        n_workers: that it is the time of.
+    """
     shares = worker.shares()
-    if worker.wall_seconds <= 0 or shares.get("training", 0.0) >= TRAINING_FLOOR:
+    is_short = worker.wall_seconds < SHORTEST_SECONDS * n_workers
+    if is_short or shares.get("training", 0.0) >= TRAINING_FLOOR:
         return ""
     largest = max(
         (name for name in shares if name != "training"),
         key=lambda name: (shares[name], name),
     )
-    return _ADVICE.get(largest, "")
+    if shares[largest] < WORTH_SHARE:
+        return ""
+    return (_ADVICE_TO_ONE if n_workers == 1 else {}).get(largest) or _ADVICE.get(largest, "")
 
 
 _ADVICE = {
@@ -135,3 +148,8 @@ _ADVICE = {
     "data": "Gathering the data cost the most: larger batches or more --lanes share it.",
     "other": "The most went into what no activity counts, such as a callback, or a machine that was busy elsewhere.",
 }
+_ADVICE_TO_ONE = {
+    "startup": "Starting cost the most: a longer search gets more out of it.",
+    "idle": "Waiting for workers of other machines cost the most: fewer --lanes leave less to wait for at the end.",
+}
+"""In place of what a single worker cannot follow."""

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+import logging
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,10 +203,26 @@ def telemetry_of(study: optuna.Study) -> TelemetryTables | None:
 def _create(storage: RDBStorage, name: str, plan: StudyPlan) -> None:
     # Before, and not after: what is deleted here can belong to no study that exists.
     in_transaction(storage, tables.forget_deleted_studies)
-    with contextlib.suppress(optuna.exceptions.DuplicatedStudyError):  # another node was first
+    another_was_first = contextlib.suppress(optuna.exceptions.DuplicatedStudyError)
+    with another_was_first, _unannounced():
         optuna.create_study(
             study_name=name, storage=storage, direction=StudyDirection[plan.direction.upper()]
         )
+
+
+@contextlib.contextmanager
+def _unannounced() -> Iterator[None]:
+    """Without the storage's line that a study was created. Optuna's verbosity, which is the caller's, stays."""
+    logger, thread = logging.getLogger(RDBStorage.__module__), threading.get_ident()
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return record.thread != thread or record.levelno > logging.INFO
+
+    logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_news)
 
 
 def _adopt(storage: RDBStorage, study_id: int, name: str, plan: StudyPlan) -> None:

@@ -51,6 +51,9 @@ class Outcome(StrEnum):
         return self not in {Outcome.OUT_OF_TIME, Outcome.INTERRUPTED, Outcome.FAILED, Outcome.LOST}
 
 
+HANDED_BACK = (Outcome.INTERRUPTED, Outcome.OUT_OF_TIME)
+"""Outcomes of trainings that others stopped: their configs are queued again, and nothing is counted."""
+
 _OUTCOMES = {
     Outcome.COMPLETED: ("It trained for all its epochs.", ""),
     Outcome.STOPPED_EARLY: ("It stopped when validation had not improved for `patience` epochs.", ""),
@@ -244,6 +247,18 @@ class TrialRecord:
         return (self.ended - self.started).total_seconds() if self.started and self.ended else NAN
 
     @property
+    def is_counted(self) -> bool:
+        """Whether ``--trials`` counts it: it has ended, and its config does not come back."""
+        return self.state in {"complete", "pruned"} or (
+            self.state == "fail" and self.outcome not in {Outcome.LOST, *HANDED_BACK}
+        )
+
+    @property
+    def is_handed_back(self) -> bool:
+        """Whether a living worker gave it back, because it was interrupted or its time was up."""
+        return self.state == "fail" and self.outcome in HANDED_BACK
+
+    @property
     def is_complete(self) -> bool:
         return self.state == "complete" and self.value is not None and math.isfinite(self.value)
 
@@ -332,6 +347,11 @@ class StudyRecord:
         return sum(trial.reuses is not None for trial in self.trials)
 
     @property
+    def n_handed_back(self) -> int:
+        """Of the trials that count as lost, those that a living worker gave back."""
+        return sum(trial.is_handed_back for trial in self.trials)
+
+    @property
     def has_telemetry(self) -> bool:
         return any(trial.telemetry is not None and trial.telemetry.epochs for trial in self.trials)
 
@@ -340,7 +360,5 @@ def _kind(trial: TrialRecord) -> str:
     if trial.outcome is Outcome.DIVERGED:
         return "diverged"
     if trial.state == "fail":
-        return (
-            "lost" if trial.outcome in {Outcome.LOST, Outcome.INTERRUPTED, Outcome.OUT_OF_TIME} else "failed"
-        )
+        return "lost" if trial.outcome in {Outcome.LOST, *HANDED_BACK} else "failed"
     return trial.state

@@ -4,12 +4,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import ConfigurationError
+from studies.leases import Leases
 from studies.overhead import total
 from studies.recorded import RecordedStudy, open_study
 from studies.records import StudyRecord, TrialCounts, TrialError, TrialRecord, WorkerSeconds
@@ -23,15 +24,29 @@ from tuner.searching.metering import OverheadMeter
 from tuner.searching.names import is_importable, task_name
 from tuner.searching.objective import Objective
 from tuner.searching.parallelism import data_bytes, threads_of
-from tuner.searching.worker_count import WorkerChoice, choose_workers
+from tuner.searching.worker_count import WorkerChoice, choose_workers, counted
 from tuner.training.batching.memory import memory_meter
 from tuner.training.devices import resolve_device
 from tuner.training.stopwatch import Stopwatch
-from tuner.worker import Interruption, WorkerSettings, listening_for_signals, n_trials_left, run_worker
+from tuner.worker import Interruption, WorkerSettings, listening_for_signals, run_worker
 
 _PROGRESS_SECONDS = 0.5
 _CLEAN_EXITS = {0, 3}
 """Of a worker: all is done, or time was up before any trial completed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Over what a search was spread on this machine."""
+
+    workers: int
+    lanes: int
+    """Of this process' cohorts. The other workers probe for themselves, and may have found another number."""
+
+    @property
+    def sentence(self) -> str:
+        """``2 workers x 8 lanes``."""
+        return f"{counted(self.workers, 'worker')} x {counted(self.lanes, 'lane')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +65,8 @@ class Search:
     """The exit code that the signal stands for."""
     overhead: WorkerSeconds | None = None
     """Where the time of this search's workers went, this process among them."""
+    spread: Spread | None = None
+    """None where nothing was left to do."""
 
     def record(self, *, steps: bool = False) -> StudyRecord:
         """Everything the study remembers."""
@@ -86,6 +103,7 @@ class Search:
                 "seconds": self.overhead.seconds,
                 "shares": self.overhead.shares(),
             },
+            "spread": None if self.spread is None else asdict(self.spread),
         }
 
 
@@ -96,6 +114,8 @@ class Progress:
     record: StudyRecord
     """Without telemetry."""
     n_trials: int
+    n_before: int
+    """Of the counted trials, those that were there when the search began."""
     seconds: float
 
 
@@ -140,7 +160,8 @@ class PreparedSearch:
             standby: worker processes that were started before, if there are any.
             before_seconds: of this process that count as its start-up.
         """
-        n_left = n_trials_left(self.recorded, self.n_trials)
+        n_before = Leases(self.recorded.storage, self.recorded.study).n_counted()
+        n_left = max(self.n_trials - n_before, 0)
         choice = self._workers(workers, n_left=n_left)
         settings = WorkerSettings(
             n_trials=self.n_trials,
@@ -154,7 +175,7 @@ class PreparedSearch:
         known = self.recorded.overhead.read().keys()
         stopwatch = Stopwatch()
         meter = OverheadMeter(self.recorded.overhead, stopwatch, before_seconds=before_seconds)
-        teller = _ProgressTeller(self.recorded, self.n_trials, on_progress, stopwatch)
+        teller = _ProgressTeller(self.recorded, self.n_trials, n_before, on_progress, stopwatch)
         with (
             listening_for_signals() as interruption,
             threads_of(choice),
@@ -181,6 +202,7 @@ class PreparedSearch:
             overhead=total(
                 each for session, each in self.recorded.overhead.read().items() if session not in known
             ),
+            spread=None if end.n_lanes is None else Spread(workers=choice.n_workers, lanes=end.n_lanes),
         )
 
     @contextlib.contextmanager
@@ -257,11 +279,17 @@ class _ProgressTeller:
     """Calls back at most every `_PROGRESS_SECONDS`: reading a study costs more than drawing a bar."""
 
     def __init__(
-        self, recorded: RecordedStudy, n_trials: int, on_progress: ProgressCallback, stopwatch: Stopwatch
+        self,
+        recorded: RecordedStudy,
+        n_trials: int,
+        n_before: int,
+        on_progress: ProgressCallback,
+        stopwatch: Stopwatch,
     ) -> None:
         # A plain reader: the writers' storage would queue for SQLite's write lock at every look.
         self._reader = open_study(recorded.name, recorded.url)
         self._n_trials = n_trials
+        self._n_before = n_before
         self._on_progress = on_progress
         self._stopwatch = stopwatch
         self._started = time.monotonic()
@@ -281,4 +309,8 @@ class _ProgressTeller:
             except STORAGE_ERRORS as error:  # a bar that stands still for a moment harms nobody
                 _log.info("Progress could not be read (%s).", error)
                 return
-            self._on_progress(Progress(record=record, n_trials=self._n_trials, seconds=self.seconds))
+            self._on_progress(
+                Progress(
+                    record=record, n_trials=self._n_trials, n_before=self._n_before, seconds=self.seconds
+                )
+            )

@@ -38,12 +38,20 @@ class SecondCore:
     """Two processes of one thread each, at once."""
 
     @property
+    def was_free(self) -> bool:
+        """Whether the figures are the machine's own, and not those of other work that had the core meanwhile."""
+        return max(self.as_process, self.as_thread) >= (1 + LEAST_WHEN_FREE) * self.alone
+
+    @property
     def sentence(self) -> str:
         """Which way is faster, and what follows where it is not the way that a search takes."""
+        if not self.was_free:
+            return (
+                "What a second core adds could not be measured, since other work has it now; "
+                "ask again when the machine is quiet."
+            )
         by_process, by_thread = self.as_process / self.alone - 1, self.as_thread / self.alone - 1
         said = f"A second core adds {by_process:.0%} as a process and {by_thread:.0%} as a thread"
-        if max(by_process, by_thread) < LEAST_WHEN_FREE:
-            return f"{said}: other work has it now, so ask again when the machine is quiet."
         if self.as_process >= self.as_thread:
             return f"{said}: one worker a core is right here."
         return f"{said}: half as many --workers, each of two threads, may be faster here."

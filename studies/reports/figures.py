@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from studies.records import Outcome, StudyRecord, TrialRecord
+from studies.records import HANDED_BACK, Outcome, StudyRecord, TrialRecord
 
 N_CURVES = 5
 """Complete trials shown in the learning curves, the best first; the pruned ones stay faint behind them."""
@@ -67,8 +67,7 @@ def kind_of(trial: TrialRecord) -> str:
         return "diverged"
     if trial.state != "fail":
         return trial.state
-    lost = {Outcome.LOST, Outcome.INTERRUPTED, Outcome.OUT_OF_TIME}
-    return "lost" if trial.outcome in lost else "failed"
+    return "lost" if trial.outcome in {Outcome.LOST, *HANDED_BACK} else "failed"
 
 
 def outcome_counts(record: StudyRecord) -> dict[str, int]:

@@ -58,7 +58,8 @@ def where_time_went(record: StudyRecord) -> WhereTimeWent | None:
         rows += [(label, activity, seconds[activity], shares[activity]) for activity in ordered(shares)]
     frame = pd.DataFrame(rows, columns=["worker", "activity", "seconds", "share"])
     sentence = f"Of {everything.wall_seconds:,.0f} worker seconds: {shares_text(everything)}."
-    hint = advice(everything)
+    # Of work that was broken off the time says nothing of the settings.
+    hint = "" if record.n_handed_back else advice(everything, n_workers=len(record.overhead))
     return WhereTimeWent(
         frame=frame,
         sentence=f"{sentence} {hint}" if hint else sentence,

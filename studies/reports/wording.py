@@ -40,7 +40,13 @@ def duration(seconds: float) -> str:
 def counts(record: StudyRecord) -> str:
     """``24 trials: 14 complete, 9 pruned, 1 diverged``."""
     n = len(record.trials)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in outcome_counts(record).items())
+    by_kind = outcome_counts(record)
+    if record.n_handed_back:
+        by_kind = by_kind | {
+            "lost": by_kind["lost"] - record.n_handed_back,
+            "handed back": record.n_handed_back,
+        }
+    kinds = ", ".join(f"{count} {kind}" for kind, count in by_kind.items() if count)
     reused = f"; {record.n_reused} took over the result of an equal config" if record.n_reused else ""
     return f"{n} trial{'' if n == 1 else 's'}: {kinds}{reused}" if n else "no trials yet"
 

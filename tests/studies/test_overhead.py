@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from studies import tables
 from studies.overhead import ACTIVITIES, OverheadTable, Session, advice, ordered, shares_text, total
 from studies.recorded import delete_study, open_study
-from studies.records import StudyRecord, WorkerSeconds
+from studies.records import Outcome, StudyRecord, TrialRecord, WorkerSeconds
 from studies.reports.overhead_figures import (
     COLORS,
     MAX_BARS,
@@ -115,8 +115,28 @@ def test_where_little_is_trained_something_is_advised(activity: str) -> None:
     """By what cost the most; nothing where training has its share."""
     seconds = {"training": 60.0} | ({} if activity == "other" else {activity: 40.0})
     little = WorkerSeconds(worker="w", wall_seconds=100.0, seconds=seconds)
-    assert advice(little)
-    assert advice(dataclasses.replace(little, seconds={**seconds, "training": 160.0})) == ""
+    assert advice(little, n_workers=1)
+    assert advice(dataclasses.replace(little, seconds={**seconds, "training": 160.0}), n_workers=1) == ""
+
+
+def test_one_worker_is_not_advised_to_take_fewer() -> None:
+    """Neither for its start, nor for its waiting; several are."""
+    for activity in ("startup", "idle"):
+        seconds = {"training": 60.0, activity: 40.0}
+        worker = WorkerSeconds(worker="w", wall_seconds=100.0, seconds=seconds)
+        assert "--workers" not in advice(worker, n_workers=1)
+        assert "fewer --workers" in advice(worker, n_workers=2)
+
+
+def test_what_is_not_worth_it_is_not_advised() -> None:
+    """A search of a few seconds, of which most goes into its start; and many small parts."""
+    short = WorkerSeconds(worker="w", wall_seconds=19.0, seconds={"training": 5.0, "startup": 14.0})
+    assert advice(short, n_workers=1) == ""
+    long = dataclasses.replace(short, wall_seconds=38.0, seconds={"training": 10.0, "startup": 28.0})
+    assert advice(long, n_workers=1)
+    assert advice(long, n_workers=2) == ""  # 19 s each
+    parts = {"training": 65.0, **{name: 5.0 for name in ACTIVITIES if name != "training"}}
+    assert advice(WorkerSeconds(worker="w", wall_seconds=100.0, seconds=parts), n_workers=1) == ""
 
 
 def record_with(*workers: WorkerSeconds) -> StudyRecord:
@@ -156,8 +176,22 @@ def test_the_report_tells_where_the_time_went(sqlite_url: str, tmp_path: Path) -
 
     recorded = study(sqlite_url)
     without = report(recorded, tmp_path / "without.html").read_text(encoding="utf-8")
-    recorded.overhead.keep(Session.of("here:1"), wall_seconds=10.0, seconds={"training": 3.0, "startup": 6.0})
+    recorded.overhead.keep(
+        Session.of("here:1"), wall_seconds=100.0, seconds={"training": 30.0, "startup": 60.0}
+    )
     page = report(recorded, tmp_path / "with.html").read_text(encoding="utf-8")
     assert "Where the time went" not in without
-    assert "Of 10 worker seconds: startup 60 %, training 30 %, other 10 %." in page
+    assert "Of 100 worker seconds: startup 60 %, training 30 %, other 10 %." in page
     assert "Starting cost the most" in page
+
+
+def test_of_work_that_was_broken_off_nothing_is_advised() -> None:
+    """Its time says nothing of the settings."""
+    worker = WorkerSeconds(worker="w", wall_seconds=100.0, seconds={"training": 30.0, "startup": 70.0})
+    record = record_with(worker)
+    handed_back = TrialRecord(number=0, state="fail", outcome=Outcome.INTERRUPTED, value=None)
+    whole = where_time_went(record)
+    broken_off = where_time_went(dataclasses.replace(record, trials=(handed_back,)))
+    assert whole is not None
+    assert broken_off is not None
+    assert whole.sentence.startswith(f"{broken_off.sentence} Starting cost the most")

@@ -26,6 +26,16 @@ def test_a_study_is_joined_under_the_same_plan_only(storage_url: str) -> None:
     assert open_study("first", storage_url).plan == first.plan
 
 
+def test_a_study_is_created_without_optunas_line(sqlite_url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The caller's verbosity stays what it is, and what is theirs is announced as ever, at the same moment too."""
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    study(sqlite_url)
+    assert "new study" not in capfd.readouterr().err
+    assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    optuna.create_study(study_name="theirs", storage=sqlite_url)
+    assert "new study" in capfd.readouterr().err
+
+
 def test_versions_and_defaults_may_differ(sqlite_url: str) -> None:
     """An upgrade of a library does not end a study."""
     first = study(sqlite_url, versions={"torch": "2.6"})

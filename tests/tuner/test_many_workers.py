@@ -170,3 +170,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(sqlite_url: str) -> None:
     record = open_study("shared", sqlite_url).record()
     assert {trial.state for trial in record.trials} <= {"complete", "pruned", "fail", "waiting"}
     assert any(trial.state == "waiting" for trial in record.trials)
+    n_handed_back = record.n_handed_back
+    assert n_handed_back == record.counts.lost > 0
+    assert f"{n_handed_back} handed back" in said
+    assert f"{n_handed_back} lost" not in said

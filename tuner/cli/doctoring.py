@@ -118,6 +118,8 @@ def _show_second_core(found: "Checkup") -> None:
     if timed is None:
         return
     say(timed.sentence, head="2nd core  ")
+    if not timed.was_free:
+        return
     rows = [
         ("1 process of 1 thread", f"{timed.alone:,.0f}"),
         ("1 process of 2 threads", f"{timed.as_thread:,.0f}"),

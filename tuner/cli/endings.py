@@ -27,13 +27,18 @@ def say_ending(found: "Search", *, n_wanted: int) -> None:
 
 
 def show_overhead(found: "Search") -> None:
-    """Where the time of the search went, in one line."""
+    """Where the time of the search went, over what it was spread, and what would make better use of it."""
     from studies.overhead import advice, shares_text
+    from tuner.searching.ask_tell import Ending
 
-    if found.overhead is not None:
-        say(shares_text(found.overhead), head="\nTime    ")
-        if hint := advice(found.overhead):
-            say(f"        {hint}")
+    if found.overhead is None:
+        return
+    say(shares_text(found.overhead), head="\nTime    ")
+    if found.spread is not None:
+        say(f"        {found.spread.sentence}")
+    was_broken_off = found.ending in {Ending.INTERRUPTED, Ending.HALTED}
+    if not was_broken_off and (hint := advice(found.overhead, n_workers=1 + len(found.exits))):
+        say(f"        {hint}")
 
 
 def exit_code(found: "Search") -> int:

@@ -114,8 +114,15 @@ def setting(value: Any) -> str:
 
 def show_trials_line(record: "StudyRecord") -> None:
     counts = record.counts
-    kinds = ("complete", "pruned", "diverged", "failed", "lost")
-    said = ", ".join(f"{getattr(counts, kind)} {kind}" for kind in kinds if getattr(counts, kind))
+    by_kind = {
+        "complete": counts.complete,
+        "pruned": counts.pruned,
+        "diverged": counts.diverged,
+        "failed": counts.failed,
+        "lost": counts.lost - record.n_handed_back,
+        "handed back": record.n_handed_back,
+    }
+    said = ", ".join(f"{count} {kind}" for kind, count in by_kind.items() if count)
     if record.n_reused:
         said += f" ({record.n_reused} took over the result of an equal config)"
     say(said or "none yet", head="Trials  ")

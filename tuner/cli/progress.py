@@ -1,13 +1,16 @@
 """How a search is seen while it runs: a bar with ETA on a terminal, a plain line a trial elsewhere."""
 
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tuner.cli.output import metric_value, note
+from tuner.searching.worker_count import counted
 
 if TYPE_CHECKING:
+    from studies.records import TrialRecord
     from tuner.prepared_search import Progress
 
 
@@ -43,37 +46,59 @@ def _bar() -> "Iterator[Callable[[Progress], None]]":
                 task,
                 completed=progress.record.counts.counted,
                 total=progress.n_trials,
-                state=f"{_counts(progress)} · {_best(progress)} · {_eta(progress, bar.tasks[0].elapsed)}",
+                state=" · ".join(
+                    part for part in (_counts(progress), _best(progress), _eta(progress)) if part
+                ),
             )
 
         yield show
 
 
 class _Lines:
-    """One line for each trial that ended since the last call."""
+    """One line for each trial that ended since the last call, and one for all that were lost or handed back."""
 
     def __init__(self) -> None:
         self._seen: set[int] | None = None
-        self._first_seconds = 0.0
 
     def show(self, progress: "Progress") -> None:
-        ended = {trial.number: trial for trial in progress.record.trials if trial.state in _ENDED}
-        new = sorted(ended.keys() - (self._seen or set()))
-        if self._seen is None and progress.seconds > 0 and len(new) > 1:
-            note(f"{len(new)} trials were there already")
-            new = []
-        for number in new:
-            trial = ended[number]
-            value = metric_value(trial.value, progress.record.metric)
-            outcome = trial.outcome.value if trial.outcome else trial.state
-            done = f"{progress.record.counts.counted}/{progress.n_trials}"
-            note(
-                f"[{done}] trial {number} {outcome} {value} · {_best(progress)} · {_eta(progress, progress.seconds)}"
-            )
-        self._seen = set(ended)
+        ended = [trial for trial in progress.record.trials if trial.state in _ENDED]
+        if self._seen is None:
+            self._seen = _there_before(ended, n_before=progress.n_before)
+            if progress.n_before:
+                note(f"{counted(progress.n_before, 'trial')} already there")
+        new = [trial for trial in ended if trial.number not in self._seen]
+        self._seen |= {trial.number for trial in new}
+        for line in _lines_of(new, progress):
+            note(line)
 
 
 _ENDED = {"complete", "pruned", "fail"}
+
+
+def _there_before(ended: "Sequence[TrialRecord]", *, n_before: int) -> set[int]:
+    """The numbers of the trials that ended first, and of those that earlier searches lost or handed back."""
+    first = sorted((trial for trial in ended if trial.is_counted), key=_when_ended)[:n_before]
+    return {trial.number for trial in ended if not trial.is_counted} | {trial.number for trial in first}
+
+
+def _when_ended(trial: "TrialRecord") -> tuple[float, int]:
+    return (0.0 if trial.ended is None else trial.ended.timestamp(), trial.number)
+
+
+def _lines_of(new: "Sequence[TrialRecord]", progress: "Progress") -> list[str]:
+    """Those that count, numbered up to the present count, and how it stands after them; then how many others ended."""
+    total, metric = progress.n_trials, progress.record.metric
+    n_counted = progress.record.counts.counted
+    told = [trial for trial in new if trial.is_counted]
+    lines = [
+        f"[{place}/{total}] trial {trial.number} {trial.outcome or trial.state} {metric_value(trial.value, metric)}"
+        for place, trial in enumerate(told, n_counted - len(told) + 1)
+    ]
+    if lines:
+        lines[-1] = " · ".join(part for part in (lines[-1], _best(progress), _eta(progress)) if part)
+    n_handed_back = sum(trial.is_handed_back for trial in new)
+    others = {"lost": len(new) - len(told) - n_handed_back, "handed back": n_handed_back}
+    return lines + [f"[{n_counted}/{total}] {n} {kind}" for kind, n in others.items() if n]
 
 
 def _counts(progress: "Progress") -> str:
@@ -86,13 +111,13 @@ def _best(progress: "Progress") -> str:
     return "no best yet" if best is None else f"best {metric_value(best.value, progress.record.metric)}"
 
 
-def _eta(progress: "Progress", elapsed: float | None) -> str:
-    """Time left at the pace of this run's own trials."""
-    ended = [trial for trial in progress.record.trials if trial.state in _ENDED and trial.ended is not None]
-    left = progress.n_trials - progress.record.counts.counted
-    durations = [trial.seconds for trial in ended[-20:] if trial.seconds == trial.seconds]
-    if not durations or left <= 0 or elapsed is None:
-        return "done" if left <= 0 else "ETA unknown"
-    n_running = max(1, sum(trial.state == "running" for trial in progress.record.trials))
-    seconds = left * (sum(durations) / len(durations)) / n_running
-    return f"ETA {int(seconds // 60)}:{int(seconds % 60):02d}"
+def _eta(progress: "Progress") -> str:
+    """Time left at the pace of this search's own trials; empty before the first of them has ended."""
+    n_counted = progress.record.counts.counted
+    n_left, n_done = progress.n_trials - n_counted, n_counted - progress.n_before
+    if n_left <= 0:
+        return "done"
+    if n_done <= 0:
+        return ""
+    seconds = math.ceil(n_left * progress.seconds / n_done)
+    return f"ETA {seconds // 60}:{seconds % 60:02d}"

@@ -43,6 +43,8 @@ class WorkerEnd:
     ending: Ending
     error: TrialError | None = None
     """The repeated exception, when halted."""
+    n_lanes: int | None = None
+    """Of the worker's cohorts; None where nothing was left to do."""
 
 
 @dataclass(kw_only=True)
@@ -131,7 +133,7 @@ class AskTellLoop:
                 self._reclaim_now_and_then()
                 asked = self._ask(self._n_lanes)
                 if asked is Refusal.BUDGET_SPENT:
-                    return WorkerEnd(ending=Ending.BUDGET_SPENT)
+                    return WorkerEnd(ending=Ending.BUDGET_SPENT, n_lanes=self._n_lanes)
                 if isinstance(asked, Refusal):
                     with self._stopwatch.on("idle"):
                         time.sleep(POLL_SECONDS)
@@ -143,9 +145,11 @@ class AskTellLoop:
     def _reason_to_end(self) -> WorkerEnd | None:
         reason = self._limits.reached()
         if reason is not None:
-            return WorkerEnd(ending=_ENDINGS[reason])
+            return WorkerEnd(ending=_ENDINGS[reason], n_lanes=self._n_lanes)
         repeated = self._failures.repeated()
-        return None if repeated is None else WorkerEnd(ending=Ending.HALTED, error=repeated)
+        if repeated is None:
+            return None
+        return WorkerEnd(ending=Ending.HALTED, error=repeated, n_lanes=self._n_lanes)
 
     def _reclaim_now_and_then(self) -> None:
         now = time.monotonic()

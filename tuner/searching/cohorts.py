@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from studies.records import EpochReadings, Outcome
+from studies.records import HANDED_BACK, EpochReadings, Outcome
 from tuner.searching.curves import Curve, CurveHistory, losses_of
 from tuner.searching.desk import STORAGE_ERRORS, Desk, HeldTrial
 from tuner.searching.failures import Failures
@@ -18,9 +18,6 @@ from tuner.training.stopwatch import Stopwatch
 FLUSH_SECONDS = 0.25
 """Between two writings of readings. Epochs that are longer are written one by one; of shorter ones a transaction each
 would take more time than their training."""
-
-HANDED_BACK = (Outcome.INTERRUPTED, Outcome.OUT_OF_TIME)
-"""Outcomes of trainings that others stopped: their configs are queued again, and nothing is counted."""
 
 _log = logging.getLogger(__name__)
 

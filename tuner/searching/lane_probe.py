@@ -11,6 +11,7 @@ from tuner.searching.objective import Objective
 from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.splits import Splits
+from tuner.training.lanes.structure import structural_levers
 from tuner.training.stopwatch import Stopwatch
 
 STEPS = 4
@@ -107,9 +108,10 @@ def clock_of(device: torch.device) -> Callable[[], float]:
 def typical_config(objective: Objective) -> TrainingConfig:
     """The base config with what is searched of it in the middle of its range, without what needs a long training."""
     space = objective.space
+    left_out = {*structural_levers(space), *space.conditions}
     middle = {}
     for lever in space:
-        if not lever.structural and lever.name not in space.conditions:
+        if lever.name not in left_out:
             grid = lever.grid(3)
             middle[lever.key] = lever.to_config(grid[len(grid) // 2])
     config = objective.config(middle)

@@ -20,6 +20,7 @@ from tuner.searching.lane_probe import LaneProbe, clock_of
 from tuner.searching.objective import Objective
 from tuner.searching.worker_count import WorkerChoice, choose_workers, counted
 from tuner.training.batching.memory import HEADROOM, is_out_of_memory, memory_meter
+from tuner.training.lanes.structure import structural_levers
 
 PROBE_SECONDS = 0.4
 """What the probe of lanes may take of a CPU's time; a larger cohort is measured only if it fits."""
@@ -167,15 +168,19 @@ def choose_lanes(
             measured, why_last = _measured(measuring, objective, most=most, why_most=why_most)
             best = _chosen_of(measured, usual=USUAL_LANES.get(objective.splits.device.type))
             n_lanes = _evened(best, n_trials=n_trials, n_workers=n_workers)
-            alone, among = measured[0][1] * 1e6, dict(measured)[best] * 1e6
-            steps = f"a step of a lane takes {alone:,.0f} us alone" + (
-                f" and {among:,.0f} us among {best}" if best > 1 else ""
-            )
-            reason = f"{counted(n_lanes, 'lane')} a worker: {steps}; {why_last}."
+            reason = f"{counted(n_lanes, 'lane')} a worker: {_steps_text(measured, best)}; {why_last}."
         refills, why_refills = _refills(measuring, n_lanes, measured, objective=objective, pruner=pruner)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's model raises
         return _unprobed(lanes or 1, error)
     return LaneChoice(n_lanes=n_lanes, refills=refills, reason=f"{reason}{why_refills}", measured=measured)
+
+
+def _steps_text(measured: Sequence[tuple[int, float]], best: int) -> str:
+    """What a lane's step takes alone, and among those that were chosen, or that were measured and not chosen."""
+    seconds = dict(measured)
+    others = best if best > 1 else measured[-1][0]
+    among = f" and {seconds[others] * 1e6:,.0f} us among {others}" if others > 1 else ""
+    return f"a step of a lane takes {seconds[1] * 1e6:,.0f} us alone{among}"
 
 
 def _unprobed(n_lanes: int, error: BaseException) -> LaneChoice:
@@ -220,7 +225,8 @@ def _measured(
     before = clock()
     alone = probe.seconds_per_lane_step(1)
     if clock() - before > budget_seconds:
-        return ((1, alone),), f"more were not measured, since that took longer than {budget_seconds:g} s"
+        why = f"more than 1 were not measured, since that took longer than {budget_seconds:g} s"
+        return ((1, alone),), why
     # Not counted: a process' first steps choose their kernels, which says nothing of how long the next ones take.
     began = clock()
     n_lanes = 1
@@ -243,7 +249,8 @@ def _measured(
         if available_bytes is not None and of_each and n_lanes * of_each > HEADROOM * available_bytes:
             return tuple(measured), f"{n_lanes} would not fit into memory at {of_each / 2**20:,.1f} MiB each"
         if clock() - began + 2 * took > budget_seconds:
-            return tuple(measured), f"more were not measured within {budget_seconds:g} s"
+            most_measured = measured[-1][0]
+            return tuple(measured), f"more than {most_measured} were not measured within {budget_seconds:g} s"
 
 
 def _chosen_of(measured: Sequence[tuple[int, float]], *, usual: int | None) -> int:
@@ -282,15 +289,16 @@ def _refills(
     searched nothing is refilled (docs/decisions/0007).
     """
     ends_early = pruner != "none" or objective.base_config.patience > 0
-    if n_lanes < 2 or not ends_early or objective.space.structural_names:
+    if n_lanes < 2 or not ends_early or structural_levers(objective.space):
         return False, ""
     known: Mapping[int, float] = dict(measured)
     half = max(n_lanes // 2, 1)
     shrinking = known[half] if half in known else probe.seconds_per_lane_step(half)
     own = probe.seconds_per_lane_step(n_lanes, own_orders=True)
     is_cheaper = own < shrinking
+    among = "alone" if half == 1 else f"in a cohort of {half}"
     verb = "are refilled" if is_cheaper else "wait for their cohort"
     return is_cheaper, (
-        f" Lanes that end early {verb}: a step of a lane with a data order of its own takes {own * 1e6:,.0f} us, "
-        f"of one in a cohort of {half} {shrinking * 1e6:,.0f} us."
+        f" Lanes that end early {verb}: a step of a lane takes {own * 1e6:,.0f} us with a data order of its "
+        f"own, and {shrinking * 1e6:,.0f} us {among}."
     )

@@ -22,6 +22,7 @@ def test_search_prints_the_answer_on_stdout_and_progress_on_stderr(run: Run) -> 
     assert "tuner report s" in ran.out
     assert "learning_rate=" in ran.out
     assert "[3/3] trial 2" in ran.err
+    assert "1 worker x " in ran.out.split("Time")[1]
     assert "trial 2" not in ran.out.split("Next")[1]
 
 
@@ -29,7 +30,8 @@ def test_search_json_is_as_the_design_says(run: Run) -> None:
     """Nothing but JSON on stdout, with exactly these keys."""
     found = run(*SEARCH, "--trials", "2", "--json", "--quiet")
     assert found.err == ""
-    assert set(found.json) == {"study", "storage", "n_trials", "best", "seconds", "overhead"}
+    assert set(found.json) == {"study", "storage", "n_trials", "best", "seconds", "overhead", "spread"}
+    assert set(found.json["spread"]) == {"workers", "lanes"}
     assert sum(found.json["overhead"]["shares"].values()) == pytest.approx(1.0)
     assert found.json["n_trials"] == {"complete": 2, "pruned": 0, "diverged": 0, "failed": 0, "lost": 0}
     assert set(found.json["best"]) == {"number", "value", "config"}

@@ -129,3 +129,13 @@ def test_a_second_core_is_timed_where_searches_use_it(run: Run, monkeypatch: pyt
     )
     assert "2 processes of 1 thread" in found.out
     assert run(*DOCTOR, "--lanes", "1", "--json").json["second_core"]["as_process"] == 1900.0
+
+
+def test_a_second_core_that_is_busy_has_no_figures(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be the other work's; the sentence says why there are none."""
+    timed = SecondCore(alone=1000.0, as_thread=100.0, as_process=950.0)
+    monkeypatch.setattr(checkup, "_second_core", lambda *_args, **_more: timed)
+    found = run(*DOCTOR, "--lanes", "1")
+    assert "could not be measured, since other work has it now" in found.out
+    assert "-90%" not in found.out
+    assert "2 processes of 1 thread" not in found.out

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from tuner.cli.output import note, print_json, say, table
+from studies.records import Outcome, StudyRecord, TrialRecord
+from studies.reports import wording
+from tuner.cli.output import note, print_json, say, show_trials_line, table
 
 every_encoding = pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
 """Of stdout on Linux, on Windows and in bare containers, when it is no terminal."""
@@ -50,3 +52,24 @@ def test_a_note_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "[2/4] :smile: [/b] " + "long " * 50 + "\n"
+
+
+def test_what_was_handed_back_does_not_read_as_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost is what dead workers held; in the counts both are one kind, which does not count towards the total."""
+    outcomes = (Outcome.COMPLETED, Outcome.INTERRUPTED, Outcome.OUT_OF_TIME, Outcome.LOST)
+    trials = tuple(
+        TrialRecord(
+            number=number,
+            state="complete" if outcome is Outcome.COMPLETED else "fail",
+            outcome=outcome,
+            value=None,
+        )
+        for number, outcome in enumerate(outcomes)
+    )
+    record = StudyRecord(name="s", direction="maximize", trials=trials)
+    show_trials_line(record)
+    assert capsys.readouterr().out == "Trials  1 complete, 1 lost, 2 handed back\n"
+    assert wording.counts(record) == "4 trials: 1 complete, 1 lost, 2 handed back"
+    assert (record.counts.lost, record.counts.counted) == (3, 1)
+    none_lost = StudyRecord(name="s", direction="maximize", trials=trials[:3])
+    assert wording.counts(none_lost) == "3 trials: 1 complete, 2 handed back"

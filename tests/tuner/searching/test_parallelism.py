@@ -1,5 +1,6 @@
 """Workers, threads and lanes: the rules, and what a probe's answers lead to."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search_spaces import Lever, preset
 from tuner.searching import parallelism
+from tuner.searching.lane_probe import typical_config
 from tuner.searching.objective import Objective
 from tuner.searching.parallelism import (
     CLEAR_GAIN,
@@ -20,8 +23,22 @@ from tuner.searching.parallelism import (
     choose_parallelism,
 )
 from tuner.searching.worker_count import MAX_DEFAULT_WORKERS, WORKER_BYTES, choose_workers
+from tuner.training.lanes.structure import structure_of
 
 OBJECTIVE = Objective("quick", "digits", epochs=2)
+
+
+def structure_searched(mark: Callable[[Lever], bool] = lambda lever: lever.structural) -> Objective:
+    """Over a space with structural levers, as a file may mark them."""
+    space = preset("mlp")
+    levers = tuple(dataclasses.replace(lever, structural=mark(lever)) for lever in space)
+    return Objective(dataclasses.replace(space, levers=levers), "digits", epochs=2)
+
+
+every_mark = pytest.mark.parametrize(
+    "mark", [lambda lever: lever.structural, lambda _lever: False, lambda lever: not lever.structural]
+)
+"""The catalog's, none, and all wrong: structural is what lanes must agree on, whatever a file of someone's own says."""
 
 
 @dataclass
@@ -114,6 +131,24 @@ def test_a_process_first_steps_say_nothing_of_how_long_more_lanes_take(
     assert "took longer than 0.4 s" in slow.reason
 
 
+def test_what_was_measured_before_the_time_was_over_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is not what was chosen: as a model of a user's own, of which two lanes gain nothing."""
+    now = 0.0
+
+    def of(n_lanes: int) -> float:
+        nonlocal now
+        now += 0.4 * PROBE_SECONDS if n_lanes == 2 else 0.0
+        return 1e-3
+
+    monkeypatch.setattr(parallelism, "clock_of", lambda _device: lambda: now)
+    found = chosen(FakeProbe(of))
+    assert found.measured == ((1, 1e-3), (2, 1e-3))
+    assert found.reason == (
+        "1 lane a worker: a step of a lane takes 1,000 us alone and 1,000 us among 2; "
+        "more than 2 were not measured within 0.4 s."
+    )
+
+
 def test_larger_cohorts_than_usual_are_taken_where_they_are_clearly_cheaper() -> None:
     """As for a network of many small operations."""
     assert chosen(FakeProbe(lambda n: 1e-3 / n)).n_lanes == 16
@@ -183,13 +218,25 @@ def test_a_sampler_that_learns_gets_smaller_cohorts() -> None:
     assert chosen(FakeProbe(shared), n_trials=n_trials, sampler="random").n_lanes > 4
 
 
-def test_where_structures_are_searched_nothing_is_refilled_or_probed_for_it() -> None:
+@every_mark
+def test_where_structures_are_searched_nothing_is_refilled_or_probed_for_it(
+    mark: Callable[[Lever], bool],
+) -> None:
     """What was asked for would wait for a cohort of its own; the number of lanes is what it is without them."""
-    objective = Objective("mlp", "digits", epochs=2)
-    assert objective.space.structural_names
+    objective = structure_searched(mark)
     found = chosen(FakeProbe(shared, own=1.01), objective=objective, pruner="median")
     assert (found.n_lanes, found.refills) == (8, False)
     assert "refilled" not in found.reason
+
+
+@every_mark
+def test_the_probe_trains_the_default_structure(mark: Callable[[Lever], bool]) -> None:
+    """With rates and decay in the middle of their ranges."""
+    objective = structure_searched(mark)
+    config = typical_config(objective)
+    assert config == typical_config(structure_searched())
+    assert structure_of(config) == structure_of(objective.base_config)
+    assert config.weight_decay != objective.base_config.weight_decay
 
 
 def test_one_trial_is_not_probed() -> None:
@@ -211,7 +258,9 @@ def test_lanes_are_refilled_where_their_own_data_order_costs_less_than_a_half_em
     own: float, refills: bool
 ) -> None:
     """Only where lanes end before their cohort."""
-    assert chosen(FakeProbe(shared, own=own), pruner="median").refills is refills
+    found = chosen(FakeProbe(shared, own=own), pruner="median")
+    assert found.refills is refills
+    assert "us with a data order of its own, and 225 us in a cohort of 4." in found.reason
     assert not chosen(FakeProbe(shared, own=own), pruner="none").refills
 
 

@@ -30,7 +30,8 @@ def choose_engine(starts: Sequence[LaneStart], splits: Splits) -> tuple[str, str
         splits: what they are trained on.
     """
     name, reason = _found(starts, splits)
-    said = f"Lanes of {type(starts[0].model).__name__}, engine {name}: {reason}."
+    end = "" if reason.endswith("…") else "."
+    said = f"Lanes of {type(starts[0].model).__name__}, engine {name}: {reason}{end}"
     if _KNOWN.is_news(said):
         _LOG.info("%s", said)
     return name, reason

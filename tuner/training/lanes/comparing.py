@@ -1,7 +1,9 @@
 """A few steps with copies of some lanes: does one pass for all give what each lane has alone, and is it faster?"""
 
 import copy
+import dataclasses
 import math
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,8 +23,9 @@ from tuner.training.precision import product_precision, targets, weight_type
 PROBED_SAMPLES = 512
 """Of a minibatch, at most: larger ones differ in nothing but how long they take."""
 PROBED_STEPS = 3
-"""Steps until numbers are compared: from the second on they depend on the first one's update."""
-PROBE_RATE = 1e-3
+"""Of each form, on samples that all lanes share and on samples of each lane's own: from the second step on, numbers
+depend on the first one's update."""
+PROBE_RATE = 1e-2
 """Learning rate of the probe, so small that rounding does not grow."""
 TOLERANCES = {"float32": 1e-3, "tf32": 1e-2, "bfloat16": 3e-2, "float64": 1e-8}
 """Relative, of losses, gradient norms and outputs, by precision: far above rounding, far below another program."""
@@ -42,11 +45,11 @@ def reason_against_stacking(starts: Sequence[LaneStart], splits: Splits) -> str 
         with warnings.catch_warnings():
             # An operator that vmap takes lane by lane: it is told as a warning, and nothing is gained by it.
             warnings.filterwarnings("error", message="There is a performance drop")
-            stacked = _Probed.of(FunctionalEngine(splits), copies_of(starts), splits)
+            stacked = _Probed.of(FunctionalEngine(splits), _under_sgd(copies_of(starts)), splits)
     except Exception as error:  # noqa: BLE001 - whatever a module raises under vmap is the answer
         said = next(iter(str(error).strip().splitlines()), "")
-        return f"torch.func cannot stack {kind}: {type(error).__name__}: {said}"[:LONGEST_REASON]
-    alone_starts = copies_of(starts)
+        return _shortened(f"torch.func cannot stack {kind}: {type(error).__name__}: {said}")
+    alone_starts = _under_sgd(copies_of(starts))
     alone = _Probed.of(OneByOneEngine(splits), alone_starts, splits)
     for start, trained in zip(starts, alone_starts, strict=True):
         changed = difference(start.model, trained.model)
@@ -66,6 +69,15 @@ def paces_of(starts: Sequence[LaneStart], splits: Splits) -> tuple[float, float]
     return min(stacked.seconds), min(in_turn.seconds)
 
 
+def _shortened(reason: str) -> str:
+    """``reason`` in `LONGEST_REASON` characters: to the end of a sentence, or of a word where that keeps far more."""
+    if len(reason) <= LONGEST_REASON:
+        return reason.removesuffix(".")
+    words = textwrap.shorten(reason, LONGEST_REASON, placeholder=" …", break_on_hyphens=False)
+    sentences, end, _ = words.rpartition(". ")
+    return f"{sentences}. …" if end and len(sentences) > LONGEST_REASON // 2 else words
+
+
 def copies_of(starts: Sequence[LaneStart]) -> list[LaneStart]:
     """Lanes that begin as ``starts`` do, with modules and random streams of their own."""
     copies = []
@@ -74,6 +86,20 @@ def copies_of(starts: Sequence[LaneStart]) -> list[LaneStart]:
         generator.set_state(start.generator.get_state())
         copies.append(LaneStart(config=start.config, model=copy.deepcopy(start.model), generator=generator))
     return copies
+
+
+def _under_sgd(starts: Sequence[LaneStart]) -> list[LaneStart]:
+    """The same lanes with plain SGD: what is compared are passes, and both engines share their optimizers.
+
+    Adam and rmsprop make whole steps of gradients that are nothing but rounding, such as that of a bias in front of a
+    batch normalization: two right passes would then differ.
+    """
+    return [
+        dataclasses.replace(
+            start, config=dataclasses.replace(start.config, optimizer="sgd", weight_decay_kind="auto")
+        )
+        for start in starts
+    ]
 
 
 def minibatches(start: LaneStart, splits: Splits, n: int) -> list[tuple[Tensor, Tensor]]:
@@ -103,11 +129,15 @@ class _Probed:
     @classmethod
     def of(cls, engine: Engine, starts: Sequence[LaneStart], splits: Splits) -> "_Probed":
         engine.add(starts)
-        batches = minibatches(starts[0], splits, PROBED_STEPS)
+        batches = minibatches(starts[0], splits, PROBED_STEPS * (1 + len(starts)))
+        shared, own = batches[:PROBED_STEPS], batches[PROBED_STEPS:]
         step = _stepping(engine, starts, splits)
-        steps = [step(*batch) for batch in batches]
+        # Under vmap, samples that all lanes share are plain tensors, and a lane's own are not: a module that looks at
+        # the values of its inputs works with the former only.
+        steps = [step([batch]) for batch in shared]
+        steps += [step(own[first::PROBED_STEPS]) for first in range(PROBED_STEPS)]
         with product_precision(starts[0].config, splits.device):
-            outputs = engine.outputs(batches[0][0])
+            outputs = engine.outputs(shared[0][0])
         return cls(
             losses=[losses for losses, _ in steps],
             norms=[norms for _, norms in steps],
@@ -142,10 +172,10 @@ class _Timed:
     def of(cls, engine: Engine, starts: Sequence[LaneStart], splits: Splits) -> "_Timed":
         copies = copies_of(starts)
         engine.add(copies)
-        ((x, y),) = minibatches(starts[0], splits, 1)
+        shared = minibatches(starts[0], splits, 1)
         step = _stepping(engine, copies, splits)
-        step(x, y)  # the first one warms up
-        return cls(take=lambda: step(x, y))
+        step(shared)  # the first one warms up
+        return cls(take=lambda: step(shared))
 
     def step(self) -> None:
         started = time.perf_counter()
@@ -155,14 +185,21 @@ class _Timed:
 
 def _stepping(
     engine: Engine, starts: Sequence[LaneStart], splits: Splits
-) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Takes one optimizer step on some samples: losses and gradient norms, [n_lanes] each, on the CPU."""
+) -> Callable[[Sequence[tuple[Tensor, Tensor]]], tuple[Tensor, Tensor]]:
+    """Takes one optimizer step on the samples of all lanes, or on those of each: losses and gradient norms.
+
+    Both are [n_lanes], on the CPU.
+    """
     rates = [PROBE_RATE] * len(starts)
 
-    def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        batch = Minibatch(first_lane=0, n_lanes=len(starts), x=x, y=y)
+    def step(samples: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        n_lanes = len(starts) // len(samples)
+        part = [
+            Minibatch(first_lane=position * n_lanes, n_lanes=n_lanes, x=x, y=y)
+            for position, (x, y) in enumerate(samples)
+        ]
         with product_precision(starts[0].config, splits.device):
-            read = engine.step([[batch]], rates, reads_norms=True, is_probed=False)
+            read = engine.step([part], rates, reads_norms=True, is_probed=False)
         norms = read.norms if read.norms is not None else torch.full_like(read.losses, math.nan)
         return read.losses.cpu(), norms.cpu()  # it waits for the device
 

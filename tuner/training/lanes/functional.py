@@ -77,10 +77,11 @@ class FunctionalEngine:
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         # In turn: passes over a thousand samples gain nothing from being one, and need the memory of all at once.
-        return torch.stack([forward(lane.model.eval(), x, lane.config) for lane in self._lanes])
+        # Each on a copy: a module may change its input in place.
+        return torch.stack([forward(lane.model.eval(), x.clone(), lane.config) for lane in self._lanes])
 
     def activities(self, x: Tensor) -> list[Mapping[str, Activity]]:
-        return [read_activities(lane.model, lane.optimizer.layers, x) for lane in self._lanes]
+        return [read_activities(lane.model, lane.optimizer.layers, x.clone()) for lane in self._lanes]
 
     def are_finite(self) -> Tensor:
         return torch.cat([run.are_finite() for run in self._runs])

@@ -1,5 +1,6 @@
 """Lanes in turn, each through its own module and autograd: slow and obvious, for any model on any device."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -147,10 +148,11 @@ class OneByOneEngine:
         return stacked
 
     def outputs(self, x: Tensor) -> Tensor:
-        return torch.stack([network.outputs(x) for network in self._networks])
+        # A copy for each: a module may change its input in place.
+        return torch.stack([network.outputs(x.clone()) for network in self._networks])
 
     def activities(self, x: Tensor) -> Sequence[Mapping[str, Activity]]:
-        return [network.activities(x) for network in self._networks]
+        return [network.activities(x.clone()) for network in self._networks]
 
     def are_finite(self) -> Tensor:
         return torch.tensor([are_finite(network.start.model) for network in self._networks])
@@ -171,5 +173,9 @@ class OneByOneEngine:
 
 
 def _by_lane(part: Sequence[Minibatch]) -> list[Minibatch]:
-    """The minibatch of each lane."""
-    return [minibatch for minibatch in part for _ in range(minibatch.n_lanes)]
+    """The minibatch of each lane, with samples of its own: a module may change its input in place."""
+    return [
+        dataclasses.replace(minibatch, x=minibatch.x.clone()) if minibatch.n_lanes > 1 else minibatch
+        for minibatch in part
+        for _ in range(minibatch.n_lanes)
+    ]

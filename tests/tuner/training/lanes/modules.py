@@ -183,6 +183,22 @@ class LooksAtValues(_Wrapped):
         return outputs * 2 if outputs.sum() > 0 else outputs
 
 
+class LooksAtInputs(_Wrapped):
+    """Samples that all lanes share have values under vmap; a lane's own have none."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) if x.mean() > 0 else self.inner(-x)
+
+
+class RefusesTheWordy(_Wrapped):
+    """Its exception says a lot, and has no sentence to end after."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            raise ValueError("too many " + "words " * 50)
+        return self.inner(x)
+
+
 class CountsItsCalls(_Wrapped):
     """Its numbers depend on what Python remembers."""
 

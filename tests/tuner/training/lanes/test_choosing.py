@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -14,19 +15,22 @@ from tests.tuner.training.lanes.modules import (
     DropsEverySecondTime,
     ForeignDraws,
     FunctionalDropout,
+    LooksAtInputs,
     LooksAtValues,
     OwnDraws,
     RaisesInTraining,
+    RefusesTheWordy,
     dropout_mlp,
     residual,
 )
+from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
 from tuner.training.datasets.input_scaling import input_scaling
 from tuner.training.datasets.splits import Splits, split_dataset
 from tuner.training.lanes import choosing
 from tuner.training.lanes.choosing import choose_engine
-from tuner.training.lanes.comparing import paces_of, reason_against_stacking
+from tuner.training.lanes.comparing import LONGEST_REASON, paces_of, reason_against_stacking
 from tuner.training.lanes.engine import LaneStart, Minibatch
 from tuner.training.lanes.engines import engine_for
 from tuner.training.models import ModelBuilder, untrained_model
@@ -61,10 +65,15 @@ def starts_of(
     return starts
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
 @pytest.mark.parametrize("builder", VECTORIZING, ids=lambda builder: builder.__name__)
-def test_networks_that_must_share_a_pass_do(builder: ModelBuilder, splits: Splits) -> None:
-    """Networks with batch norm, layer norm, dropout, residual connections and convolutions pass the probe."""
-    assert reason_against_stacking(starts_of(builder, splits), splits) is None
+def test_networks_that_must_share_a_pass_do(builder: ModelBuilder, optimizer: str, splits: Splits) -> None:
+    """Networks with batch norm, layer norm, dropout, residual connections and convolutions pass the probe.
+
+    Also under optimizers that take a whole step along a gradient of pure rounding.
+    """
+    configs = [dataclasses.replace(config, optimizer=optimizer) for config in CONFIGS]
+    assert reason_against_stacking(starts_of(builder, splits, configs), splits) is None
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float64"])
@@ -80,6 +89,7 @@ def test_other_precisions_share_a_pass_too(precision: str, splits: Splits) -> No
         (OwnDraws, "torch.func cannot stack OwnDraws: RuntimeError: vmap: called random operation"),
         (FunctionalDropout, "torch.func cannot stack FunctionalDropout: RuntimeError: vmap: called random"),
         (LooksAtValues, "torch.func cannot stack LooksAtValues: RuntimeError: vmap: It looks like"),
+        (LooksAtInputs, "torch.func cannot stack LooksAtInputs: RuntimeError: vmap: It looks like"),
         (CountsItsCalls, "a forward pass changes the attributes of CountsItsCalls, which lanes cannot share"),
         (ForeignDraws, "in one pass, losses are "),
         (DropsEverySecondTime, "in one pass, the lanes draw other random numbers than each alone"),
@@ -94,6 +104,39 @@ def test_what_cannot_share_a_pass_trains_in_turn_and_says_why(
     name, said = choose_engine(starts_of(builder, splits), splits)
     assert name == "one_by_one"
     assert said.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"order_seed": 5}, {"augmentation": 0.5}], ids=lambda keys: next(iter(keys))
+)
+def test_lanes_that_look_at_inputs_train_though_each_has_its_own(
+    keys: dict[str, Any], splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No lane fails in its first epoch because the probe had looked at shared samples only."""
+    monkeypatch.setattr(choosing, "paces_of", lambda _starts, _splits: (1.0, 2.0))
+    cohort = Cohort(splits, model=LooksAtInputs)
+    for config in (BASE, dataclasses.replace(BASE, **keys)):
+        cohort.admit(dataclasses.replace(config, epochs=1))
+    cohort.advance()
+    assert len(cohort.advance()) == 2
+    assert cohort.engine_name == "one_by_one"
+
+
+@pytest.mark.parametrize(
+    ("builder", "ending"),
+    [
+        (LooksAtValues, "in some data-dependent control flow. …"),
+        (RefusesTheWordy, " words words …"),
+        (RaisesInTraining, "ValueError: my own bug"),
+    ],
+)
+def test_a_long_reason_ends_with_a_sentence_or_a_word(
+    builder: ModelBuilder, ending: str, splits: Splits
+) -> None:
+    """And with an ellipsis, which tells that more was said."""
+    reason = reason_against_stacking(starts_of(builder, splits), splits)
+    assert reason.endswith(ending)
+    assert len(reason) <= LONGEST_REASON
 
 
 def test_a_users_exception_is_told_when_its_lane_trains(splits: Splits) -> None:
@@ -169,6 +212,7 @@ def test_the_log_says_which_engine_and_why(splits: Splits, caplog: pytest.LogCap
             choose_engine(starts_of(OwnDraws, splits, CONFIGS[:1] * n_lanes), splits)
     (line,) = caplog.messages
     assert line.startswith("Lanes of OwnDraws, engine one_by_one: torch.func cannot stack OwnDraws")
+    assert line.endswith("randomness error mode. …")
 
 
 def test_seconds_of_a_step_are_measured_for_both_ways(splits: Splits) -> None:

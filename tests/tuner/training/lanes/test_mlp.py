@@ -24,6 +24,7 @@ from tuner.training.probes import watched_layers
 
 N_INPUTS, N_CLASSES, N_SAMPLES = 9, 4, 48
 N_STEPS = 50
+RATE = 0.005
 TIGHT = 1e-9
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "selu")
 
@@ -76,10 +77,12 @@ def parts_of(
     return parts
 
 
-def stepped(engine: Engine, splits: Splits, n_steps: int = 1, **keys: Any) -> LaneSteps:
-    """What the last of some steps read; lane k's rate is (k + 1) / 200."""
+def stepped(
+    engine: Engine, splits: Splits, n_steps: int = 1, *, rate: float = RATE, **keys: Any
+) -> LaneSteps:
+    """What the last of some steps read; lane k's rate is (k + 1) times ``rate``."""
     keys = {"groups": [engine.n_lanes], "sizes": [16], **keys}
-    rates = [0.005 * (lane + 1) for lane in range(engine.n_lanes)]
+    rates = [rate * (lane + 1) for lane in range(engine.n_lanes)]
     for step in range(n_steps):
         parts, is_last = parts_of(splits, step, **keys), step == n_steps - 1
         read = engine.step(parts, rates, reads_norms=is_last, is_probed=is_last)
@@ -92,12 +95,18 @@ def relative_error(mine: Tensor, theirs: Tensor) -> float:
 
 @st.composite
 def configs_of_lanes(draw: st.DrawFn) -> list[TrainingConfig]:
+    """Trainings in which rounding hardly grows, whatever is drawn.
+
+    Layer norm divides by the spread of a sample's few units, and a step of an adaptive optimizer does not shrink with
+    the gradient: of five units in three layers at the full rate, 50 steps made billions of times as much of a
+    difference in the weights. With eight units at a tenth of the rate (`rate_of`) it is less than a hundred times.
+    """
     normalization = draw(st.sampled_from(["none", "batch", "layer"]))
     optimizer = draw(st.sampled_from(["sgd", "adamw", "rmsprop"]))
     structure = {
         "precision": "float64",
         "depth": draw(st.integers(0, 3)),
-        "width": draw(st.integers(4, 9)),
+        "width": draw(st.integers(8, 13) if normalization == "layer" else st.integers(4, 9)),
         "activation": draw(st.sampled_from(ACTIVATIONS)),
         "normalization": normalization,
         "optimizer": optimizer,
@@ -120,6 +129,12 @@ def configs_of_lanes(draw: st.DrawFn) -> list[TrainingConfig]:
     ]
 
 
+def rate_of(config: TrainingConfig) -> float:
+    """At which the training of a config of `configs_of_lanes` is stable."""
+    is_steep = config.normalization != "none" and config.optimizer != "sgd"
+    return RATE / 10 if is_steep else RATE
+
+
 class TestAgainstAutograd:
     @given(
         configs=configs_of_lanes(),
@@ -127,14 +142,15 @@ class TestAgainstAutograd:
         groups=st.sampled_from([[3], [1, 2], [1, 1, 1]]),
         sizes=st.sampled_from([[16], [13], [16, 16, 9]]),
     )
-    @settings(deadline=None, max_examples=15)
+    # The same examples in every run: the worst of all is known to hold from runs of hundreds, too slow for every day.
+    @settings(deadline=None, max_examples=15, derandomize=True)
     def test_fifty_steps_are_those_of_the_modules(
         self, configs: list[TrainingConfig], kind: str, groups: list[int], sizes: list[int]
     ) -> None:
         """Weights, statistics and readings equal those of nn.Module, autograd and the loop's optimizer to 1e-9."""
         splits = splits_of(kind)
         (mine, _), (twin, _) = (engine_with(b, configs, splits) for b in (MlpEngine, OneByOneEngine))
-        keys = {"groups": groups, "sizes": sizes}
+        keys = {"groups": groups, "sizes": sizes, "rate": rate_of(configs[0])}
         read, expected = (stepped(engine, splits, N_STEPS, **keys) for engine in (mine, twin))
         for name in ("losses", "norms", "layer_norms", "update_ratios"):
             # The twin's readings may be float32, whatever the precision of the training.

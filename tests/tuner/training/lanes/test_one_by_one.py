@@ -99,3 +99,31 @@ def test_each_lane_may_have_another_network() -> None:
     assert [len(lane.telemetry().epochs[1].layers) for lane in lanes] == [1, 3, 2]
     for lane in lanes:
         assert_same_course(lane, trained_alone(lane.config, digits(), varied))
+
+
+class Centering(nn.Module):
+    """Changes its input in place."""
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_inputs, n_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.linear(x.mul_(0.5).flatten(1))
+        return outputs
+
+
+@pytest.mark.parametrize("engine", ["one_by_one", "auto"])
+def test_a_module_that_changes_its_input_in_place(engine: str) -> None:
+    """Each lane has samples of its own to change, though all train on the same."""
+
+    def centering(_config: TrainingConfig, shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        return Centering(math.prod(shape), n_outputs)
+
+    configs = [config_of(learning_rate=rate, epochs=2) for rate in (0.1, 0.2)]
+    cohort = Cohort(digits(), model=centering, engine=engine)
+    lanes = [cohort.admit(config) for config in configs]
+    while cohort.advance():
+        pass
+    for lane, config in zip(lanes, configs, strict=True):
+        assert_same_course(lane, trained_alone(config, digits(), centering))
