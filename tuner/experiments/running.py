@@ -244,7 +244,9 @@ class _GivenBack:
         )
         training = TrainingAlone(TrainingConfig.from_mapping(run.config), splits, metric=self.metric)
         recorded = [readings.validation_loss for readings in training.epochs()][1:]
-        restored = Restored(recorded_minimum=min(recorded), evaluated=training.lane.evaluate("validation").loss)
+        restored = Restored(
+            recorded_minimum=min(recorded), evaluated=training.lane.evaluate("validation").loss
+        )
         # Of the study and not of the trial, which Optuna lets nobody change once it has ended.
         self.recorded.study.set_user_attr(self._key(run), dataclasses.asdict(restored))
         return restored
