@@ -21,8 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.leases import GRACE_SECONDS, Lease, Leases
 from studies.pending import TrialStore
+from studies.readings import DataProbe, EpochReadings, StepReadings, StepZeroProbe
 from studies.recorded import RecordedStudy
-from studies.records import DataProbe, EpochReadings, StepReadings, StepZeroProbe
 from studies.telemetry import Row
 from studies.trial_calls import TrialCalls
 from studies.trial_tables import TrialTables, reason_against

@@ -25,7 +25,8 @@ from studies.outages import in_transaction, ride_out
 from studies.overhead import OverheadTable
 from studies.paths import StudyPaths
 from studies.plan import StudyPlan
-from studies.records import Outcome, StudyRecord, Telemetry, TrialError, TrialRecord, WorkerSeconds
+from studies.readings import Telemetry
+from studies.records import Outcome, StudyRecord, TrialError, TrialRecord, WorkerSeconds
 from studies.storage import open_storage, resolve_url, shown_url
 from studies.telemetry import TelemetryTables
 

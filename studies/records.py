@@ -1,26 +1,16 @@
-"""What a study remembers: outcomes, readings, telemetry, trial and study records. Plain data.
-
-The tuner's probes fill these; storage keeps them; diagnosis and reports only ever read them.
-"""
+"""What a study remembers: outcomes, trial and study records. Plain data; what was measured is in `studies.readings`."""
 
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from optuna.distributions import BaseDistribution
 
 from studies.plan import StudyPlan
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-NAN = float("nan")
-FloatArray = npt.NDArray[np.float32]
+from studies.readings import NAN, Telemetry
 
 
 class Outcome(StrEnum):
@@ -64,136 +54,6 @@ _OUTCOMES = {
     Outcome.FAILED: ("Its own code raised an exception.", "See the recorded error."),
     Outcome.LOST: ("The worker that trained it died.", "Its config is queued as a new trial."),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerReadings:
-    """One layer's readings in one epoch. A layer is a module with weights, named as in ``named_modules``."""
-
-    name: str
-    gradient_norm: float = NAN
-    """L2 norm of the layer's gradient (weight and bias), median over the epoch's probed steps."""
-    update_ratio: float = NAN
-    """‖Δw‖ / ‖w‖ of one optimizer step on the layer's weight, median over the epoch's probed steps."""
-    dead_fraction: float = NAN
-    """Share of the units of the ReLU-like activation after this layer whose maximum on the probe batch is <= 0.
-    NaN where no such activation follows."""
-    saturated_fraction: float = NAN
-    """Share of sigmoid or tanh units within 1% of a bound on more than 90% of the probe batch; NaN elsewhere."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochReadings:
-    """The epoch cadence: one row an epoch. Epoch 0 is the untrained network, read in eval mode."""
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float = NAN
-    validation_loss: float = NAN
-    validation_accuracy: float = NAN
-    calibration_error: float = NAN
-    """Expected calibration error on the validation split: 15 equal-width bins, top-1 confidence, a fraction."""
-    learning_rate: float = NAN
-    """As used by the epoch's last optimizer step."""
-    gradient_norm: float = NAN
-    """Global L2 norm before clipping, mean over the epoch's optimizer steps."""
-    clip_fraction: float = NAN
-    """Share of the epoch's optimizer steps whose gradient was clipped; NaN when clipping is off."""
-    dead_fraction: float = NAN
-    """The worst layer's ``dead_fraction``."""
-    seconds: float = NAN
-    """Wall time of the epoch: training, probes and evaluation."""
-    samples_per_second: float = NAN
-    """Training samples over the wall time of training alone."""
-    layers: tuple[LayerReadings, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepReadings:
-    """The step cadence of one epoch: arrays of one entry an optimizer step."""
-
-    epoch: int
-    train_loss: FloatArray
-    learning_rate: FloatArray
-    gradient_norm: FloatArray
-    clipped: npt.NDArray[np.bool_]
-
-    def __post_init__(self) -> None:
-        lengths = {len(getattr(self, f.name)) for f in fields(self) if f.name != "epoch"}
-        if len(lengths) != 1:
-            raise ValueError(f"All step arrays must have one length, but got {sorted(lengths)}.")
-
-    def __len__(self) -> int:
-        return len(self.train_loss)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerProbe:
-    """One layer of the untrained network on one batch."""
-
-    name: str
-    gradient_norm: float = NAN
-    weight_norm: float = NAN
-    output_std: float = NAN
-    dead_fraction: float = NAN
-    saturated_fraction: float = NAN
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepZeroProbe:
-    """One forward and backward pass before any update: what is abnormal here is no fault of the optimizer."""
-
-    train_loss: float
-    expected_loss: float = NAN
-    """ln(number of classes): what an indifferent network pays. NaN for regression."""
-    gradient_norm: float = NAN
-    layers: tuple[LayerProbe, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataProbe:
-    """The data as the network sees it (after input scaling), and how the splits are made up."""
-
-    n_train: int
-    n_validation: int
-    n_test: int
-    input_min: float
-    input_max: float
-    input_mean: float
-    input_std: float
-    n_non_finite: int = 0
-    train_class_counts: tuple[int, ...] = ()
-    """Empty for regression."""
-    validation_class_counts: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Telemetry:
-    """All readings of one trial."""
-
-    epochs: tuple[EpochReadings, ...] = ()
-    steps: tuple[StepReadings, ...] = ()
-    """Empty when only the epoch cadence was loaded."""
-    step_zero: StepZeroProbe | None = None
-    data: DataProbe | None = None
-
-    def series(self, quantity: str) -> npt.NDArray[np.float64]:
-        """The epoch readings of ``quantity``, shape [n_epochs + 1], epoch 0 first."""
-        return np.array([getattr(row, quantity) for row in self.epochs], dtype=np.float64)
-
-    def frame(self) -> "pd.DataFrame":
-        """The epoch cadence as a table: one row an epoch, one column a quantity, without the layers."""
-        names = [f.name for f in fields(EpochReadings) if f.name != "layers"]
-        rows = [{name: getattr(row, name) for name in names} for row in self.epochs]
-        import pandas as pd  # 0.1 s, and most readers of records make no table
-
-        return pd.DataFrame(rows, columns=names)
-
-    def step_series(self, quantity: str) -> npt.NDArray[Any]:
-        """The step readings of ``quantity`` over all epochs, shape [n_steps]."""
-        return (
-            np.concatenate([getattr(block, quantity) for block in self.steps]) if self.steps else np.empty(0)
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 from studies import tables
 from studies.encoding import to_json
 from studies.outages import in_transaction
-from studies.records import (
+from studies.readings import (
     NAN,
     DataProbe,
     EpochReadings,
@@ -35,7 +35,9 @@ Row = dict[str, Any]
 _BLOB_VERSION = 1
 _STEP_QUANTITIES = ("train_loss", "learning_rate", "gradient_norm")
 _EPOCH_QUANTITIES = tuple(
-    field.name for field in dataclasses.fields(EpochReadings) if field.name not in {"epoch", "layers"}
+    column.name
+    for column in tables.epochs.c
+    if column.name not in {"trial_id", "study_id", "epoch", "layers", "steps"}
 )
 
 
@@ -158,7 +160,7 @@ class TelemetryTables:
         for row in rows:
             quantities = {name: _number(row[name]) for name in _EPOCH_QUANTITIES}
             layers = tuple(_from_json(LayerReadings, layer) for layer in json.loads(row["layers"]))
-            epochs[row["trial_id"]].append(EpochReadings(epoch=row["epoch"], layers=layers, **quantities))
+            epochs[row["trial_id"]].append(EpochReadings(epoch=row["epoch"], layers=layers, **quantities))  # type: ignore[arg-type]
             if steps and row["steps"] is not None:
                 blocks[row["trial_id"]].append(unpack_steps(row["epoch"], row["steps"]))
         return epochs, blocks

@@ -12,19 +12,16 @@ import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution
 
 from studies.plan import StudyPlan
-from studies.records import (
+from studies.readings import (
     NAN,
     DataProbe,
     EpochReadings,
     LayerProbe,
     LayerReadings,
-    Outcome,
     StepZeroProbe,
-    StudyRecord,
     Telemetry,
-    TrialError,
-    TrialRecord,
 )
+from studies.records import Outcome, StudyRecord, TrialError, TrialRecord
 
 LN10 = math.log(10.0)
 DEFAULTS: Mapping[str, Any] = {

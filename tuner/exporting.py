@@ -8,8 +8,9 @@ from pathlib import Path
 from search_spaces import Space
 from search_spaces.errors import ConfigurationError, unknown_name
 from studies.plan import StudyPlan
+from studies.readings import EpochReadings
 from studies.recorded import RecordedStudy, open_study
-from studies.records import EpochReadings, StudyRecord, TrialRecord
+from studies.records import StudyRecord, TrialRecord
 from tuner.searching.objective import Objective
 from tuner.searching.planning import check_data, objective_of
 from tuner.searching.weights import copy_weights, kept_weights, save_weights, value_of

@@ -13,8 +13,9 @@ from search_spaces import Space
 from studies.diagnosis import Finding, diagnose_record, missing_evidence
 from studies.leases import GRACE_SECONDS, Leases, Refusal
 from studies.plan import StudyPlan
+from studies.readings import EpochReadings, StepReadings, Telemetry
 from studies.recorded import RecordedStudy, create_study
-from studies.records import EpochReadings, Outcome, StepReadings, StudyRecord, Telemetry, TrialRecord
+from studies.records import Outcome, StudyRecord, TrialRecord
 from tuner.searching.failures import error_record
 from tuner.searching.names import task_name
 from tuner.searching.objective import Task

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 from studies.leases import GRACE_SECONDS, Leases
+from studies.readings import EpochReadings
 from studies.recorded import RecordedStudy
-from studies.records import EpochReadings
 from tuner.searching.ask_tell import AskTellLoop, Ending, Limits, WorkerEnd
 from tuner.searching.objective import Objective
 from tuner.searching.parallelism import choose_lanes

@@ -13,7 +13,8 @@ from studies.diagnosis import thresholds as limits
 from studies.diagnosis.finding import Cause, CauseName
 from studies.diagnosis.reference import NAN, learned_nothing, peer_of, still_falls, trained, trained_rows
 from studies.diagnosis.situation import Situation
-from studies.records import LayerProbe, LayerReadings, StudyRecord, TrialRecord
+from studies.readings import LayerProbe, LayerReadings
+from studies.records import StudyRecord, TrialRecord
 
 MIN_LAYERS = 3
 """Below, a small ratio says that the two layers differ in size, not that gradients fade on the way."""

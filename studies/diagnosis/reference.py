@@ -8,7 +8,8 @@ import numpy as np
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.curves import Curve, slope_t
-from studies.records import EpochReadings, Outcome, StudyRecord, Telemetry, TrialRecord
+from studies.readings import EpochReadings, Telemetry
+from studies.records import Outcome, StudyRecord, TrialRecord
 
 NAN = float("nan")
 

@@ -12,7 +12,7 @@ import pytest
 from search_spaces.catalog import LEVERS
 from search_spaces.presets import PRESETS
 from studies.diagnosis.symptoms import SYMPTOMS
-from studies.records import EpochReadings
+from studies.readings import EpochReadings
 from studies.tables import epochs
 from tests import cases
 from tuner.cli import app

@@ -23,8 +23,8 @@ from studies.batch import Batch, Told
 from studies.leases import REPLACES, Lease, Leases, Refusal
 from studies.machine import Process
 from studies.outages import ServerStorage
+from studies.readings import DataProbe, EpochReadings, LayerReadings, StepReadings
 from studies.recorded import RecordedStudy, open_study
-from studies.records import DataProbe, EpochReadings, LayerReadings, StepReadings
 from studies.trial_calls import TrialCalls
 from tests.studies.plans import study
 

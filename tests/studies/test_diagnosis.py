@@ -24,7 +24,8 @@ from studies.diagnosis.causes import causes_of_poor_fit
 from studies.diagnosis.finding import Cause
 from studies.diagnosis.order import trial_findings
 from studies.diagnosis.symptoms import SYMPTOMS, TRIAL_SYMPTOMS
-from studies.records import NAN, DataProbe, Outcome, StepReadings, StudyRecord, Telemetry, TrialRecord
+from studies.readings import NAN, DataProbe, StepReadings, Telemetry
+from studies.records import Outcome, StudyRecord, TrialRecord
 from tests import cases
 from tests.cases import CASES, HEALTHY, good_trial, study_of, trial_of
 

@@ -7,7 +7,8 @@ import pytest
 
 from studies.diagnosis import diagnose_record, thresholds
 from studies.diagnosis.thresholds import Threshold
-from studies.records import LayerProbe, Outcome, StudyRecord
+from studies.readings import LayerProbe
+from studies.records import Outcome, StudyRecord
 from tests import cases
 from tests.cases import LN10, good_trial, study_of, trial_of
 

@@ -9,8 +9,9 @@ from optuna.trial import TrialState
 
 from search_spaces.errors import ConfigurationError
 from studies.leases import Lease, Leases
+from studies.readings import EpochReadings
 from studies.recorded import create_study, delete_study, list_studies, open_study, record_of
-from studies.records import EpochReadings, Outcome
+from studies.records import Outcome
 from studies.storage import open_storage
 from tests.studies.plans import plan, study
 

@@ -10,7 +10,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from search_spaces.edits import Edit, EditKind
 from studies.diagnosis import Evidence, diagnose_record
 from studies.importance import importances_of
-from studies.records import NAN, Outcome, StudyRecord, TrialRecord
+from studies.readings import NAN
+from studies.records import Outcome, StudyRecord, TrialRecord
 from studies.reports import axes, drawing, figures, wording, write_report
 from studies.reports import report as reports
 from tests import cases

@@ -11,8 +11,8 @@ import pytest
 
 from search_spaces import preset
 from search_spaces.errors import ConfigurationError
+from studies.readings import EpochReadings
 from studies.recorded import RecordedStudy, open_study
-from studies.records import EpochReadings
 from studies.serving import dashboard_server, serve_dashboard
 from studies.telling import publish_study, write_study_report
 from tests.studies.plans import study

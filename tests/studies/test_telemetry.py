@@ -9,14 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as hnp
 
-from studies.records import (
-    DataProbe,
-    EpochReadings,
-    LayerProbe,
-    LayerReadings,
-    StepReadings,
-    StepZeroProbe,
-)
+from studies.readings import DataProbe, EpochReadings, LayerProbe, LayerReadings, StepReadings, StepZeroProbe
 from studies.telemetry import TelemetryTables, pack_steps, unpack_steps
 from tests.studies.plans import study
 

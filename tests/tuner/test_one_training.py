@@ -18,8 +18,9 @@ import torch
 import tuner
 from search_spaces.errors import ConfigurationError
 from studies.encoding import to_json
+from studies.readings import EpochReadings
 from studies.recorded import delete_study, open_study
-from studies.records import EpochReadings, Outcome, TrialRecord
+from studies.records import Outcome, TrialRecord
 from tests.problems import N_CLASSES, blobs, line, linear_model
 from tests.tuner.user_code import explosive_model, other_blobs
 from tuner.exporting import export

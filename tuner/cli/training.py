@@ -21,7 +21,7 @@ from tuner.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from studies.records import EpochReadings
+    from studies.readings import EpochReadings
 
 TRAINING_FAILED = 1
 

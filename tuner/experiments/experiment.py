@@ -8,7 +8,8 @@ from typing import Any
 from search_spaces import Space
 from search_spaces.errors import ConfigurationError
 from search_spaces.lever import Value
-from studies.records import EpochReadings, Outcome, Telemetry
+from studies.readings import EpochReadings, Telemetry
+from studies.records import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studies.records import EpochReadings, TrialRecord
+from studies.readings import EpochReadings
+from studies.records import TrialRecord
 from tuner.guide.checklist import Notes
 from tuner.guide.follow_ups import admissible, search_round
 from tuner.guide.rate import SHARE_OF_ROUND, distinct_rates, range_test, rounded

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from studies.leases import Refusal
+from studies.readings import EpochReadings
 from studies.recorded import RecordedStudy
-from studies.records import EpochReadings, Outcome, TrialError
+from studies.records import Outcome, TrialError
 from tuner.searching.cohorts import CohortTrainer, no_refill
 from tuner.searching.desk import STORAGE_ERRORS, Desk, HeldTrial
 from tuner.searching.duplicates import FinishedTwins

@@ -4,7 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from studies.records import HANDED_BACK, EpochReadings, Outcome
+from studies.readings import EpochReadings
+from studies.records import HANDED_BACK, Outcome
 from tuner.searching.curves import Curve, CurveHistory, losses_of
 from tuner.searching.desk import STORAGE_ERRORS, Desk, HeldTrial
 from tuner.searching.failures import Failures

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from studies.records import EpochReadings, Outcome
+from studies.readings import EpochReadings
+from studies.records import Outcome
 from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.dataset import Dataset

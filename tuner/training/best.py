@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from studies.records import EpochReadings
+from studies.readings import EpochReadings
 
 Weights = dict[str, Tensor]
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from search_spaces.errors import ConfigurationError
-from studies.records import DataProbe, EpochReadings, Outcome, StepReadings, StepZeroProbe, Telemetry
+from studies.readings import DataProbe, EpochReadings, StepReadings, StepZeroProbe, Telemetry
+from studies.records import Outcome
 from tuner.training.best import BestEpoch, Weights
 from tuner.training.config import TrainingConfig, direction_of
 from tuner.training.datasets.input_scaling import input_scaling

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from studies.records import NAN
+from studies.readings import NAN
 from tuner.training.datasets.dataset import Kind
 
 EVALUATION_BATCH = 1024

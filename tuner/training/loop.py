@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from studies.records import NAN, EpochReadings, Outcome
+from studies.readings import NAN, EpochReadings
+from studies.records import Outcome
 from tuner.training.config import TrainingConfig
 from tuner.training.course import Course
 from tuner.training.datasets.dataset import Dataset

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.modules.conv import _ConvNd
 
-from studies.records import NAN, DataProbe, LayerProbe, LayerReadings, StepZeroProbe
+from studies.readings import NAN, DataProbe, LayerProbe, LayerReadings, StepZeroProbe
 from tuner.training.datasets.input_scaling import InputScaling
 from tuner.training.datasets.splits import Splits
 from tuner.training.losses import Loss

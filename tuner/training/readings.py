@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from studies.records import (
+from studies.readings import (
     NAN,
     DataProbe,
     EpochReadings,

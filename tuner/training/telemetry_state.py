@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from studies.records import (
+from studies.readings import (
     DataProbe,
     EpochReadings,
     LayerProbe,

@@ -10,7 +10,8 @@ from studies.diagnosis.reference import trained, trained_rows, validation_error
 from studies.diagnosis.remedies import clip_gradients, decay_rate, lower_rate, remedies_for, warm_up
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.symptom import TrialSymptom
-from studies.records import StudyRecord, Telemetry, TrialRecord
+from studies.readings import Telemetry
+from studies.records import StudyRecord, TrialRecord
 
 NAME = "oscillation"
 

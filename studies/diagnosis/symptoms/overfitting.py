@@ -9,7 +9,8 @@ from studies.diagnosis.reference import trained, trained_rows, validation_error
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.symptom import TrialSymptom
-from studies.records import StudyRecord, Telemetry, TrialRecord
+from studies.readings import Telemetry
+from studies.records import StudyRecord, TrialRecord
 
 NAME = "overfitting"
 

@@ -10,7 +10,8 @@ from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.symptom import TrialSymptom
-from studies.records import LayerProbe, LayerReadings, StudyRecord, TrialRecord
+from studies.readings import LayerProbe, LayerReadings
+from studies.records import StudyRecord, TrialRecord
 
 NAME = "vanishing_gradients"
 

@@ -4,7 +4,8 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from studies.records import DataProbe, EpochReadings, Outcome, Telemetry
+from studies.readings import DataProbe, EpochReadings, Telemetry
+from studies.records import Outcome
 from tuner.experiments.experiment import Restored, Run
 
 N_TRAIN = 48_000

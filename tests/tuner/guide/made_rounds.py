@@ -4,7 +4,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.records import EpochReadings, Outcome, StudyRecord, Telemetry, TrialRecord
+from studies.readings import EpochReadings, Telemetry
+from studies.records import Outcome, StudyRecord, TrialRecord
 from tuner.guide.rounds import Round, Tried
 from tuner.training.config import TrainingConfig
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from search_spaces import Space, catalog
-from studies.records import EpochReadings, StudyRecord, Telemetry
+from studies.readings import EpochReadings, Telemetry
+from studies.records import StudyRecord
 from tests.tuner.guide.made_rounds import made_trial
 from tests.tuner.guide.scripted import ScriptedSession, scripted
 from tuner.guide import schedule

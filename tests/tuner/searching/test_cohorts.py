@@ -12,8 +12,9 @@ import tuner
 from search_spaces import Space
 from search_spaces.catalog import lever
 from studies.leases import Leases, Refusal
+from studies.readings import EpochReadings
 from studies.recorded import RecordedStudy, open_study
-from studies.records import EpochReadings, Outcome
+from studies.records import Outcome
 from tests.tuner import user_code
 from tuner import preparing
 from tuner.listed import search_listed

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from search_spaces.errors import ConfigurationError
-from studies.records import Outcome, Telemetry
+from studies.readings import Telemetry
+from studies.records import Outcome
 from tests.problems import blobs, images, linear_model
 from tuner.training.checkpoint import (
     load_checkpoint,

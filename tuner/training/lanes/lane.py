@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from studies.records import DataProbe, EpochReadings, Outcome, StepReadings, StepZeroProbe
+from studies.readings import DataProbe, EpochReadings, StepReadings, StepZeroProbe
+from studies.records import Outcome
 from tuner.training.augmentation import augmentation
 from tuner.training.best import Weights
 from tuner.training.config import TrainingConfig

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studies.records import FloatArray, Outcome
+from studies.readings import FloatArray
+from studies.records import Outcome
 from tuner.training.lanes.engine import LaneSteps
 from tuner.training.lanes.lane import Lane, Seating
 from tuner.training.lanes.minibatches import MinibatchSource, SampleOrder

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from studies.records import NAN, EpochReadings, StepReadings
+from studies.readings import NAN, EpochReadings, StepReadings
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.input_scaling import InputScaling
 from tuner.training.datasets.splits import Splits

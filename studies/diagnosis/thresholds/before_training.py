@@ -1,0 +1,1 @@
+"""The numbers that decide over code, data and the untrained network."""
