@@ -13,11 +13,14 @@ import os
 import platform
 import statistics
 import sys
+import time
 
 import torch
 
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
+from tuner.training.data_probe import read_data
+from tuner.training.datasets.input_scaling import input_scaling
 from tuner.training.datasets.splits import Splits, split_dataset
 from tuner.training.loop import TrainingRun
 
@@ -38,6 +41,19 @@ def epoch_seconds(batch_size: int, n_epochs: int, splits: Splits) -> dict[bool, 
     return seconds
 
 
+def data_probe_seconds(splits: Splits, n_repeats: int = 5) -> float:
+    """The fastest probe of the data: once for all trials on the same splits."""
+    config = TrainingConfig()
+    scaling = input_scaling(config, splits.train_x, splits.train_statistics)
+    seconds = []
+    for _ in range(n_repeats):
+        splits.known.clear()
+        started = time.perf_counter()
+        read_data(splits, scaling, config, is_complete=True)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", default="auto")
@@ -46,6 +62,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     splits = split_dataset(load_dataset(arguments.task, announce=lambda line: print(line, file=sys.stderr)))
+    probe_seconds = data_probe_seconds(splits)
+    print(f"probe of the data  {probe_seconds:.3f} s", file=sys.stderr)
     rows = []
     for batch_size, limit in LIMITS.items():
         seconds = epoch_seconds(batch_size, arguments.epochs, splits)
@@ -69,6 +87,7 @@ def main() -> None:
         "processor": platform.processor() or platform.machine(),
         "n_cores": os.cpu_count(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "data_probe_seconds": probe_seconds,
         "results": rows,
     }
     print(json.dumps(result, indent=2))

@@ -17,8 +17,10 @@ from optuna.exceptions import ExperimentalWarning
 from optuna_dashboard.artifact import get_artifact_path
 
 from studies.diagnosis import Finding
+from studies.diagnosis.pruning import pruning_check
 from studies.encoding import jsonable
 from studies.importance import Importances
+from studies.proofs import ProofRecord
 from studies.records import StudyRecord
 from studies.reports import drawing, figures, wording
 
@@ -67,6 +69,9 @@ def note_of(
         parts += ["### Best config", _table(chosen)]
     parts.append("### What is wrong")
     parts += [_finding(finding) for finding in findings] or ["Nothing: no symptom crossed its threshold."]
+    if checked := pruning_check(record).sentence:
+        parts.append(f"Pruning: {_text(checked)}")
+    parts += [part for proof in record.proofs for part in _proof(proof)]
     parts += ["### Which levers matter", _text(importances.verdict)]
     return "\n\n".join(parts) + "\n"
 
@@ -83,6 +88,17 @@ def _finding(finding: Finding) -> str:
         for remedy in finding.remedies
     ]
     return "\n".join([head, "", *remedies])
+
+
+def _proof(proof: ProofRecord) -> list[str]:
+    """What came of the remedies that `tuner fix` tried."""
+    symptom = _text(proof.symptom.replace("_", " "))
+    rows = [
+        f"- **{each.verdict.replace('_', ' ')}**: {_text(each.sentence)} {_text(each.why)}"
+        for each in proof.remedies
+    ]
+    head = f"### Remedies tried against {symptom} in trial {proof.trial}"
+    return [head, _text(proof.sentence), "\n".join(rows)]
 
 
 def _text(text: str) -> str:

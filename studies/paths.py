@@ -64,6 +64,10 @@ class StudyPaths:
         """The config that the guide ends with."""
         return self.folder / "best.yaml"
 
+    def fixed_config(self, trial: int) -> Path:
+        """A trial's config with the remedy that was proven."""
+        return self.folder / f"fixed-{trial}.yaml"
+
     @property
     def artifacts(self) -> Path:
         """One artifact store for all studies of a root: the dashboard serves a single one."""

@@ -27,6 +27,9 @@ class StudyPlan:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """The whole config of a trial before anything is suggested: defaults and ``fixed``. The study goes on with it."""
+    spared_share: float = 0.0
+    """Of the trials that the pruner condemns: so many, drawn at random, run on to their end to check it. A study goes
+    on with the share it was begun with; one that is older than this has none."""
     resolution: int = GRID_RESOLUTION
     """Points per continuous lever of a grid; no other sampler looks at it."""
     configs: Sequence[Mapping[str, Any]] = ()
@@ -47,7 +50,7 @@ class StudyPlan:
 
         Names of spaces and texts for people play no part, nor do config keys that only one of the two knows.
         """
-        compared = [f.name for f in fields(self) if f.name not in {"space", "defaults", "versions"}]
+        compared = [f.name for f in fields(self) if f.name not in _NOT_COMPARED]
         phrases = [
             f"{name} was {_short(getattr(self, name))} and is now {_short(getattr(other, name))}"
             for name in compared
@@ -64,6 +67,9 @@ class StudyPlan:
             if key not in decided and value != other.defaults.get(key, value)
         ]
         return phrases
+
+
+_NOT_COMPARED = frozenset({"space", "defaults", "versions", "spared_share"})
 
 
 def _space_differences(was: Space, now: Space) -> Iterator[str]:

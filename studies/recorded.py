@@ -25,8 +25,17 @@ from studies.outages import in_transaction, ride_out
 from studies.overhead import OverheadTable
 from studies.paths import StudyPaths
 from studies.plan import StudyPlan
+from studies.proofs import proofs_in
 from studies.readings import Telemetry
-from studies.records import Outcome, StudyRecord, TrialError, TrialRecord, WorkerSeconds
+from studies.records import (
+    SPARED_AT,
+    WATCHED_CONFIG,
+    Outcome,
+    StudyRecord,
+    TrialError,
+    TrialRecord,
+    WorkerSeconds,
+)
 from studies.storage import open_storage, resolve_url, shown_url
 from studies.telemetry import TelemetryTables
 
@@ -310,6 +319,7 @@ def _study_record(
         plan=plan,
         storage=storage,
         overhead=overhead,
+        proofs=proofs_in(study.user_attrs),
         trials=tuple(
             _trial_record(
                 trial,
@@ -351,6 +361,7 @@ def _trial_record(
         ended=trial.datetime_complete,
         replaces=_number(trial, REPLACES),
         reuses=_number(trial, REUSES),
+        spared_at=_number(trial, SPARED_AT),
         test_accuracy=_reading(trial, "test_accuracy"),
         test_loss=_reading(trial, "test_loss"),
     )
@@ -360,7 +371,9 @@ def _config(trial: FrozenTrial, searched: Mapping[str, Any], plan: StudyPlan | N
     own = trial.user_attrs.get("config")  # of a single training, whose config no sampler chose
     if isinstance(own, dict):
         return own
-    return dict(searched) if plan is None else {**plan.defaults, **searched, **plan.fixed}
+    seen = trial.user_attrs.get(WATCHED_CONFIG)
+    watched = seen if isinstance(seen, dict) else {}
+    return {**watched, **searched} if plan is None else {**plan.defaults, **searched, **plan.fixed}
 
 
 def _value(trial: FrozenTrial) -> float | None:

@@ -5,11 +5,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 
 from studies.plan import StudyPlan
+from studies.proofs import ProofRecord
 from studies.readings import NAN, Telemetry
 
 
@@ -43,6 +45,11 @@ class Outcome(StrEnum):
 
 HANDED_BACK = (Outcome.INTERRUPTED, Outcome.OUT_OF_TIME)
 """Outcomes of trainings that others stopped: their configs are queued again, and nothing is counted."""
+
+WATCHED_CONFIG = "watched_config"
+"""User attribute of a trial: what `tuner.watch` saw of its config."""
+SPARED_AT = "spared_at"
+"""User attribute of a trial: the epoch after which it was condemned, and spared."""
 
 _OUTCOMES = {
     Outcome.COMPLETED: ("It trained for all its epochs.", ""),
@@ -97,6 +104,8 @@ class TrialRecord:
     """The number of the lost or interrupted trial whose config this one trains again."""
     reuses: int | None = None
     """The number of the trial of the same config whose result this one took over without training."""
+    spared_at: int | None = None
+    """The epoch after which the pruner condemned it, if it was let run on to check the pruner."""
     test_accuracy: float | None = None
     """Of the best epoch's weights on the test split, where the plan asks for it; None elsewhere."""
     test_loss: float | None = None
@@ -176,12 +185,14 @@ class StudyRecord:
     """The storage's URL without its password."""
     overhead: tuple[WorkerSeconds, ...] = ()
     """Where the time went, of each worker in the order of their starts; empty where nobody measured it."""
+    proofs: tuple[ProofRecord, ...] = ()
+    """What `tuner fix` found of remedies, by trial."""
 
     @property
     def is_maximized(self) -> bool:
         return self.direction == "maximize"
 
-    @property
+    @cached_property  # asked for by every rule on every trial
     def best(self) -> TrialRecord | None:
         """The complete trial with the best finite value, the earliest of equals; None when there is none."""
         complete = self.complete_trials
@@ -190,11 +201,11 @@ class StudyRecord:
         sign = -1.0 if self.is_maximized else 1.0
         return min(complete, key=lambda trial: (sign * float(trial.value or 0.0), trial.number))
 
-    @property
+    @cached_property  # asked for by every rule on every trial
     def complete_trials(self) -> tuple[TrialRecord, ...]:
         return tuple(trial for trial in self.trials if trial.is_complete)
 
-    @property
+    @cached_property
     def counts(self) -> TrialCounts:
         n = dict.fromkeys(("complete", "pruned", "diverged", "failed", "lost"), 0)
         for trial in self.trials:

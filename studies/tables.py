@@ -79,6 +79,18 @@ probes = sa.Table(
     sa.Column("data", _LongText),
 )
 
+# What came after the first version: a new table, where new columns would need a new schema of every database.
+readings = sa.Table(
+    "tuner_readings",
+    _metadata,
+    sa.Column("trial_id", sa.Integer, primary_key=True, autoincrement=False),
+    # epoch (more of the epoch cadence), code, counterfactuals; the last two have epoch 0.
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("study_id", sa.Integer, nullable=False, index=True),
+    sa.Column("body", _LongText, nullable=False),
+)
+
 overhead = sa.Table(
     "tuner_overhead",
     _metadata,
@@ -139,7 +151,7 @@ def has_tables(engine: sa.Engine) -> bool:
 
 def forget_study(connection: sa.Connection, study_id: int) -> None:
     """Delete every row of ours that belongs to ``study_id``."""
-    for table in (epochs, probes, leases, overhead, studies):
+    for table in (epochs, probes, readings, leases, overhead, studies):
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
 
 
@@ -153,7 +165,7 @@ def forget_deleted_studies(connection: sa.Connection) -> None:
         optuna_studies.c.study_id == studies.c.study_id, optuna_studies.c.study_name == studies.c.study_name
     )
     connection.execute(sa.delete(studies).where(~lives.exists()))
-    for table in (epochs, probes, leases, overhead):
+    for table in (epochs, probes, readings, leases, overhead):
         connection.execute(sa.delete(table).where(table.c.study_id.not_in(sa.select(studies.c.study_id))))
 
 

@@ -18,6 +18,7 @@ from studies.readings import (
     EpochReadings,
     LayerProbe,
     LayerReadings,
+    StepReadings,
     StepZeroProbe,
     Telemetry,
 )
@@ -33,6 +34,7 @@ DEFAULTS: Mapping[str, Any] = {
     "clip_norm": 0.0,
     "batch_size": 128,
     "dropout": 0.0,
+    "augmentation": 0.0,
     "label_smoothing": 0.0,
     "schedule": "constant",
     "warmup_steps": 0,
@@ -101,15 +103,20 @@ def trial_of(
     number: int = 0,
     config: dict[str, Any] | None = None,
     layers: Sequence[tuple[str, float]] = HEALTHY_LAYERS,
-    update_ratio: float = 1e-3,
+    update_ratio: float = 4e-3,
     dead: Sequence[float] | float = 0.1,
     probe: StepZeroProbe | None = None,
     data: DataProbe | None = DATA,
     outcome: Outcome = Outcome.COMPLETED,
     clip_fraction: float = NAN,
     regression: bool = False,
+    **readings: Sequence[float],
 ) -> TrialRecord:
-    """A trial from its curves of epochs 1, 2, ...; epoch 0 is put before them. Missing curves are NaN."""
+    """A trial from its curves of epochs 1, 2, ...; epoch 0 is put before them. Missing curves are NaN.
+
+    Args:
+        readings: more quantities of the epochs, such as ``probe_loss``, each a curve of the same length.
+    """
     n = len(train_loss)
     missing = (NAN,) * n
     dead_at = (dead,) * n if isinstance(dead, float) else tuple(dead)
@@ -127,7 +134,7 @@ def trial_of(
             train_accuracy=accuracy,
             validation_loss=v_loss,
             validation_accuracy=v_accuracy,
-            learning_rate=0.1,
+            learning_rate=(config or {}).get("learning_rate", 0.1),
             gradient_norm=0.5,
             clip_fraction=clip_fraction,
             dead_fraction=dead_at[epoch - 1],
@@ -137,6 +144,7 @@ def trial_of(
                 )
                 for name, norm in layers
             ),
+            **{name: float(curve[epoch - 1]) for name, curve in readings.items()},
         )
         for epoch, (loss, accuracy, v_loss, v_accuracy) in enumerate(zip(*curves, strict=True), start=1)
     ]
@@ -155,6 +163,30 @@ def trial_of(
             epochs=(untrained, *rows), step_zero=probe or step_zero(), data=data if data is not None else None
         ),
     )
+
+
+def with_steps(
+    trial: TrialRecord,
+    losses: Sequence[float],
+    rates: Sequence[float],
+    *,
+    n_epochs: int = 1,
+    clipped: bool = False,
+) -> TrialRecord:
+    """The trial with its step cadence, which ``n_epochs`` epochs share in equal parts."""
+    assert trial.telemetry is not None
+    parts = [np.array_split(np.array(values, dtype=np.float32), n_epochs) for values in (losses, rates)]
+    blocks = tuple(
+        StepReadings(
+            epoch=epoch,
+            train_loss=loss,
+            learning_rate=rate,
+            gradient_norm=np.full(len(loss), 0.5, dtype=np.float32),
+            clipped=np.full(len(loss), clipped),
+        )
+        for epoch, (loss, rate) in enumerate(zip(*parts, strict=True), start=1)
+    )
+    return dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, steps=blocks))
 
 
 LEARNING = curve(0.40, 0.20, 0.14, 0.11, 0.09, 0.075, 0.065, 0.057, 0.05, 0.045)
@@ -195,7 +227,7 @@ def overfitting() -> StudyRecord:
     return study_of(trial)
 
 
-def underfitting() -> StudyRecord:
+def slow_training() -> StudyRecord:
     """Falling steadily, but so slowly that little is learned by the end."""
     trial = trial_of(
         curve(2.28, 2.22, 2.16, 2.10, 2.04, 1.98, 1.92, 1.86),
@@ -206,6 +238,76 @@ def underfitting() -> StudyRecord:
         update_ratio=2e-5,
     )
     return study_of(trial)
+
+
+def underfitting() -> StudyRecord:
+    """Flat on both splits alike, with a weight decay that is most of every update."""
+    n = 8
+    return study_of(
+        trial_of(
+            curve(1.0, 0.75, 0.66, 0.62, 0.61, 0.605, 0.604, 0.604),
+            curve(0.75, 0.82, 0.84, 0.85, 0.85, 0.852, 0.853, 0.853),
+            curve(0.9, 0.72, 0.66, 0.63, 0.625, 0.622, 0.621, 0.622),
+            curve(0.79, 0.83, 0.84, 0.845, 0.847, 0.848, 0.848, 0.848),
+            probe_loss=(0.62,) * n,
+            probe_accuracy=(0.85,) * n,
+            config={"weight_decay": 0.03},
+            update_ratio=3e-3,
+        )
+    )
+
+
+def clipped_updates() -> StudyRecord:
+    """As slow as a rate that is too low, with every gradient cut down."""
+    (slow,) = slow_training().trials
+    assert slow.telemetry is not None
+    rows = tuple(
+        dataclasses.replace(row, clip_fraction=1.0) if row.epoch else row for row in slow.telemetry.epochs
+    )
+    config = {**slow.config, "clip_norm": 1e-3}
+    telemetry = dataclasses.replace(slow.telemetry, epochs=rows)
+    return study_of(dataclasses.replace(slow, config=config, telemetry=telemetry))
+
+
+def early_instability() -> StudyRecord:
+    """The loss doubles in the first updates, and the fit never gets over it."""
+    trial = trial_of(
+        curve(1.9, 0.9, 0.7, 0.62, 0.58, 0.56, 0.55, 0.55),
+        curve(0.4, 0.72, 0.78, 0.80, 0.81, 0.815, 0.82, 0.82),
+        curve(1.0, 0.8, 0.7, 0.65, 0.63, 0.62, 0.62, 0.63),
+        curve(0.7, 0.75, 0.78, 0.79, 0.80, 0.80, 0.80, 0.80),
+        config={"depth": 8},
+    )
+    losses = (2.33, 3.0, 4.6, 4.4, 3.0, 2.2, 1.9, 1.5, *np.linspace(1.2, 0.55, 72))
+    return study_of(with_steps(trial, losses, (0.1,) * 80, n_epochs=8))
+
+
+def loss_spikes() -> StudyRecord:
+    """Every second epoch the schedule starts again, and the loss with it."""
+    falling = np.concatenate([np.linspace(0.9, 0.2, 20) for _ in range(5)])
+    restarted = np.tile(np.linspace(0.5, 0.01, 20), 5)
+    up_and_down = curve(0.7, 0.35, 0.7, 0.34, 0.68, 0.33, 0.68, 0.33, 0.67, 0.33)
+    trial = trial_of(
+        up_and_down,
+        tuple(1.0 - 0.3 * loss for loss in up_and_down),
+        tuple(loss + 0.05 for loss in up_and_down),
+        (0.90, 0.925, 0.905, 0.93, 0.91, 0.931, 0.912, 0.932, 0.929, 0.931),
+        config={"schedule": "restarts"},
+    )
+    return study_of(with_steps(trial, falling, restarted, n_epochs=10))
+
+
+def overconfidence() -> StudyRecord:
+    """The training set is known by heart, accuracy stays, and the probabilities get worse."""
+    return study_of(
+        trial_of(
+            (0.3, 0.15, 0.08, 0.02, 0.005, 0.002, 0.001, 0.0005),
+            (0.92, 0.96, 0.98, 0.985, 1.0, 1.0, 1.0, 1.0),
+            (0.15, 0.10, 0.08, 0.082, 0.090, 0.10, 0.11, 0.12),
+            (0.955, 0.97, 0.976, 0.977, 0.978, 0.978, 0.978, 0.978),
+            confidence=(0.95, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995, 0.996),
+        )
+    )
 
 
 def oscillation() -> StudyRecord:
@@ -295,10 +397,15 @@ CASES: dict[str, Callable[[], StudyRecord]] = {
     case.__name__: case
     for case in (
         divergence,
+        clipped_updates,
+        early_instability,
+        loss_spikes,
+        slow_training,
         plateau,
-        overfitting,
-        underfitting,
         oscillation,
+        overfitting,
+        overconfidence,
+        underfitting,
         vanishing_gradients,
         dead_units,
         edge_of_range,
@@ -402,9 +509,7 @@ HEALTHY: dict[str, Callable[[], StudyRecord]] = {
     "train_loss_near_zero": train_loss_near_zero,
     "dropout_makes_validation_better": dropout_makes_validation_better,
     "noise_within_two_standard_errors": noise_within_two_standard_errors,
-    "one_epoch": short(1),
-    "two_epochs": short(2),
-    "three_epochs": short(3),
+    "three_epochs_that_are_good_enough": short(3),
     "pruned_after_two_epochs": pruned_after_two_epochs,
     "regression": regression,
     "late_tiny_updates": late_tiny_updates,

@@ -6,24 +6,27 @@ test split, which nothing was chosen by, is read off at the end.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from search_spaces import Space
 from search_spaces.errors import ConfigurationError
 from studies.comparison import Confirmation, Interval, confirm, interval
 from studies.encoding import jsonable
-from studies.plan import StudyPlan
 from studies.recorded import open_study
 from studies.records import StudyRecord, TrialRecord
 from studies.storage import shown_url
-from tuner.replication import N_SEEDS, Config, Replicates, fresh_seeds, replicate, seedless
-from tuner.searching.names import is_importable
-from tuner.searching.objective import Objective, Task
-from tuner.searching.planning import check_data
-from tuner.training.functions import import_function
+from tuner.replication import (
+    N_SEEDS,
+    Config,
+    Replicates,
+    check_reproducible,
+    fresh_seeds,
+    model_of,
+    replicate,
+    seedless,
+)
+from tuner.searching.objective import Task
 
 __all__ = [
     "N_SEEDS",
@@ -183,8 +186,8 @@ def confirm_study(  # noqa: D417 - the others are those of `confirm_configs`
         )
     best, plan = best_configs(record, top), record.plan
     task = plan.task if task is None else task
-    model = training.pop("model", None) or _model_of(plan)
-    _check_reproducible(plan, task, model, training.get("data_dir"))
+    model = training.pop("model", None) or model_of(plan)
+    check_reproducible(plan, task, model, training.get("data_dir"))
     epochs = training.pop("epochs", None)
     ruling = {
         **(training.pop("fixed", None) or {}),
@@ -206,27 +209,6 @@ def confirm_study(  # noqa: D417 - the others are those of `confirm_configs`
         model=model,
         **{"metric": plan.metric, "direction": plan.direction, **training},
     )
-
-
-def _model_of(plan: StudyPlan) -> str | None:
-    """None where each trial has its own."""
-    return plan.model if Space.from_json(plan.space).find("model") is None else None
-
-
-def _check_reproducible(
-    plan: StudyPlan, task: Task, model: str | Callable[..., Any] | None, data_dir: str | Path | None
-) -> None:
-    """Raise a ConfigurationError unless the search's task and model can be had, and its data is still the same."""
-    for purpose, name in (("task", task), ("model", model)):
-        if isinstance(name, str) and not is_importable(name):
-            raise ConfigurationError(
-                f"{name!r} cannot be imported by its name; hand the function itself over as {purpose}=, or move it to "
-                f"a module."
-            )
-    if isinstance(model, str) and ":" in model:
-        import_function(model, purpose="model")
-    folder = None if data_dir is None else Path(data_dir)
-    check_data(plan, Objective(Space.from_json(plan.space), task, defaults=plan.defaults, data_dir=folder))
 
 
 def best_configs(record: StudyRecord, top: int) -> list[TrialRecord]:

@@ -11,12 +11,12 @@ from torch import nn
 
 from search_spaces import Space
 from studies.diagnosis import Finding, diagnose_record, missing_evidence
+from studies.diagnosis.counterfactuals import changes_for_findings
 from studies.leases import GRACE_SECONDS, Leases, Refusal
 from studies.plan import StudyPlan
-from studies.readings import EpochReadings, StepReadings, Telemetry
+from studies.readings import Counterfactual, EpochReadings, StepReadings, Telemetry
 from studies.recorded import RecordedStudy, create_study
 from studies.records import Outcome, StudyRecord, TrialRecord
-from tuner.searching.failures import error_record
 from tuner.searching.names import task_name
 from tuner.searching.objective import Task
 from tuner.searching.planning import versions
@@ -24,10 +24,12 @@ from tuner.searching.weights import save_weights, value_of
 from tuner.training.alone import TrainingAlone
 from tuner.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from tuner.training.config import TrainingConfig, direction_of
+from tuner.training.counterfactuals import of_course
 from tuner.training.course import Course
 from tuner.training.data import load_dataset
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.downloads import Announce
+from tuner.training.functions import error_record
 from tuner.training.models import ModelBuilder
 from tuner.worker import listening_for_signals
 
@@ -74,17 +76,7 @@ class Training:
         }
 
     def _record(self) -> StudyRecord:
-        trial = TrialRecord(
-            number=0,
-            state=_state_of(self.outcome, self.value).name.lower(),
-            outcome=self.outcome,
-            value=self.value,
-            config=self.config.to_mapping(),
-            telemetry=self.telemetry,
-        )
-        return StudyRecord(
-            name="one training", direction=direction_of(self.metric), metric=self.metric, trials=(trial,)
-        )
+        return _record_of(self.config, self.outcome, self.value, self.metric, self.telemetry)
 
 
 def train(  # noqa: PLR0913 - one keyword per concern
@@ -100,6 +92,7 @@ def train(  # noqa: PLR0913 - one keyword per concern
     metric: str | None = None,
     on_epoch: OnEpoch = lambda _readings: None,
     announce: Announce | None = None,
+    probe_causes: bool = False,
 ) -> Training:
     """Train one config.
 
@@ -116,6 +109,8 @@ def train(  # noqa: PLR0913 - one keyword per concern
         metric: what the best epoch goes by; None is validation accuracy, or validation loss for regression.
         on_epoch: called with each epoch's readings.
         announce: takes what a person should know of the data.
+        probe_causes: where a finding's causes are hard to tell apart, let the training go on for a few seconds with
+            one change at a time, and rank them by what that says (docs/counterfactuals.md).
 
     Raises:
         ConfigurationError: for a config, task, metric or device that cannot be.
@@ -143,6 +138,10 @@ def train(  # noqa: PLR0913 - one keyword per concern
             name = dataset.name if isinstance(task, Dataset) or task == "auto" else task_name(task)
             recorder = _Recorder(_study_of_trainings(study, storage, name, dataset, metric), run, metric)
         _run_to_end(alone, recorder, checkpoint, on_epoch)
+        counterfactuals = _counterfactuals(run, metric) if probe_causes else ()
+        if recorder is not None:
+            recorder.keep_counterfactuals(counterfactuals)
+        run.restore_best()
     if save is not None:
         save_weights(Path(save), run, dataset, metric)
     return Training(
@@ -151,7 +150,7 @@ def train(  # noqa: PLR0913 - one keyword per concern
         metric=metric,
         best_epoch=run.best_epoch,
         config=config,
-        telemetry=run.telemetry(),
+        telemetry=dataclasses.replace(run.telemetry(), counterfactuals=counterfactuals),
         model=run.model,
         interrupted_by=interruption.exit_code if interruption.is_requested() else None,
     )
@@ -179,11 +178,34 @@ def _run_to_end(
         if recorder is not None:
             recorder.fail(error)
         raise
-    run.restore_best()
     if recorder is not None:
         recorder.end()
     if checkpoint is not None and run.outcome is not Outcome.INTERRUPTED:
         checkpoint.path.unlink(missing_ok=True)
+
+
+def _counterfactuals(run: Course, metric: str) -> tuple[Counterfactual, ...]:
+    """What tells the causes of the run's findings apart; ``()`` where they are plain, or where it was cut off."""
+    if run.outcome not in {Outcome.COMPLETED, Outcome.STOPPED_EARLY}:
+        return ()
+    record = _record_of(run.config, run.outcome, value_of(run, metric), metric, run.telemetry())
+    findings = diagnose_record(record, record.trials[0].number)
+    return of_course(run, changes_for_findings(findings))
+
+
+def _record_of(
+    config: TrainingConfig, outcome: Outcome, value: float | None, metric: str, telemetry: Telemetry
+) -> StudyRecord:
+    """The training as the only trial of a study."""
+    trial = TrialRecord(
+        number=0,
+        state=_state_of(outcome, value).name.lower(),
+        outcome=outcome,
+        value=value,
+        config=config.to_mapping(),
+        telemetry=telemetry,
+    )
+    return StudyRecord(name="one training", direction=direction_of(metric), metric=metric, trials=(trial,))
 
 
 class _Checkpoint:
@@ -258,6 +280,10 @@ class _Recorder:
         if value is not None and readings.epoch > 0:  # as in a search: the untrained network is no result
             self._trial.report(value, readings.epoch)
         self._leases.beat(self._lease)
+
+    def keep_counterfactuals(self, rows: tuple[Counterfactual, ...]) -> None:
+        if rows:
+            self._recorded.telemetry.save_counterfactuals(self._trial._trial_id, rows)  # noqa: SLF001
 
     def fail(self, error: BaseException) -> None:
         """Record what broke the training; a second Ctrl-C is no fault of it."""

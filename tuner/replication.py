@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from search_spaces import Space
 from search_spaces.errors import ConfigurationError
+from studies.plan import StudyPlan
 from studies.records import TrialRecord
 from tuner.listed import Listed, search_listed
-from tuner.searching.names import task_name
-from tuner.searching.objective import Task
+from tuner.searching.names import is_importable, task_name
+from tuner.searching.objective import Objective, Task
+from tuner.searching.planning import check_data
 from tuner.training.config import TrainingConfig, direction_of
+from tuner.training.functions import import_function
 
 N_SEEDS = 8
 """Enough to find a lead of two noise floors in 88% of studies of up to about four configs (docs/comparison.md)."""
@@ -160,6 +165,27 @@ def base_config(
 ) -> dict[str, Any]:
     """What every config rests on, where it says nothing else."""
     return {"epochs": epochs, **(fixed or {}), **({"model": model} if isinstance(model, str) else {})}
+
+
+def model_of(plan: StudyPlan) -> str | None:
+    """The model that rules for all trials of a study; None where each trial has its own."""
+    return plan.model if Space.from_json(plan.space).find("model") is None else None
+
+
+def check_reproducible(
+    plan: StudyPlan, task: Task, model: str | Callable[..., Any] | None, data_dir: str | Path | None
+) -> None:
+    """Raise a ConfigurationError unless the search's task and model can be had, and its data is still the same."""
+    for purpose, name in (("task", task), ("model", model)):
+        if isinstance(name, str) and not is_importable(name):
+            raise ConfigurationError(
+                f"{name!r} cannot be imported by its name; hand the function itself over as {purpose}=, or move it to "
+                f"a module."
+            )
+    if isinstance(model, str) and ":" in model:
+        import_function(model, purpose="model")
+    folder = None if data_dir is None else Path(data_dir)
+    check_data(plan, Objective(Space.from_json(plan.space), task, defaults=plan.defaults, data_dir=folder))
 
 
 def _of_known(

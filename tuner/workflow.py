@@ -39,6 +39,7 @@ from tuner.guide.seeds import Goal, Verified
 from tuner.guide.session import InterruptedGuideError, Session
 from tuner.prepared_search import ProgressCallback
 from tuner.preparing import check_limits
+from tuner.proving import Proof
 from tuner.searching.names import task_name
 from tuner.searching.objective import Task
 from tuner.training.checkpoint import write_whole
@@ -61,6 +62,8 @@ class StepTaken:
     findings: tuple[Finding, ...]
     config: Mapping[str, Any]
     """The incumbent when it ended."""
+    proofs: tuple[Proof, ...] = ()
+    """Of remedies that were tried between its rounds."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -69,6 +72,7 @@ class StepTaken:
             "studies": list(self.studies),
             "checklist": [item.to_json() for item in self.checklist],
             "findings": [finding.to_json() for finding in self.findings],
+            "proofs": [proof.to_json() for proof in self.proofs],
             "config": jsonable(self.config),
         }
 
@@ -315,12 +319,14 @@ def _taken(
     *,
     studies: tuple[str, ...] | None = None,
 ) -> StepTaken:
+    replicates = tuple(proof.replicates for proof in notes.proofs)
     taken = StepTaken(
         name=notes.step,
-        studies=tuple(each.study for each in notes.rounds) if studies is None else studies,
+        studies=studies or tuple(each.study for each in notes.rounds) + replicates,
         checklist=tuple(notes.items),
         findings=tuple(notes.findings),
         config=dict(session.incumbent),
+        proofs=tuple(notes.proofs),
     )
     on_step(taken)
     return taken

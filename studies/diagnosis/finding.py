@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from search_spaces.edits import Edit
+from studies.diagnosis.stages import Stage
 from studies.encoding import jsonable
 
 
@@ -85,6 +86,16 @@ class Evidence:
     source: str
     """Where the threshold comes from."""
 
+    @property
+    def place(self) -> str:
+        """Where the reading was taken: an epoch, an optimizer step, a span of them, or nothing for a count."""
+        if self.first_step is None:
+            return ""
+        unit = "step" if self.quantity.startswith("step_") else "epoch"
+        if self.last_step in {None, self.first_step}:
+            return f"{unit} {self.first_step}"
+        return f"{unit}s {self.first_step} to {self.last_step}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
@@ -115,14 +126,26 @@ class Finding:
     """Later symptoms of the same trial that this one explains."""
     remedies: tuple[Remedy, ...] = ()
     """The most promising first; each changes one lever."""
+    alternatives: str = ""
+    """What would tell the ranked causes apart, in one sentence; empty when there is one cause."""
+    stage: Stage = Stage.STUDY
+    """Where it shows. A trial's finding gets its symptom's stage unless it names an earlier one."""
+    hurts_by_itself: bool = True
+    """False where the symptom can be a fault, but what was read here does harm only if a later symptom shows."""
 
     def to_json(self) -> dict[str, Any]:
         """The public shape of a finding: ``sentence`` stays out, all of it can be derived from the rest."""
-        shown = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"remedies", "sentence"}
-        }
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_SHOWN}
         remedies = [
             {"sentence": r.sentence, "edits": [edit.to_json() for edit in r.edits], "action": r.action}
             for r in self.remedies
         ]
-        return {**{name: jsonable(value) for name, value in shown.items()}, "remedies": remedies}
+        return {
+            **{name: jsonable(value) for name, value in shown.items()},
+            "remedies": remedies,
+            "alternatives": self.alternatives,
+            "stage": self.stage.label,
+        }
+
+
+_NOT_SHOWN = frozenset({"sentence", "hurts_by_itself", "remedies", "alternatives", "stage"})

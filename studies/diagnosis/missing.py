@@ -1,9 +1,12 @@
 """What cannot be judged for want of evidence, and how to get it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.reference import trained, trained_rows
+from studies.readings import Telemetry
 from studies.records import StudyRecord
 
 
@@ -17,10 +20,13 @@ def missing_evidence(record: StudyRecord) -> list[str]:
     if not record.has_telemetry:
         missing.append(
             "The trials have no telemetry, so symptoms within a training (plateau, overfitting, ...) cannot "
-            "be judged: train through `tuner search`, or give `tuner.Objective(space, task)` to your study."
+            "be judged: train through `tuner search`, give `tuner.Objective(space, task)` to your study, or watch "
+            "your own loop with `tuner.watch`."
         )
         return missing
     read = [trial for trial in record.trials if trained_rows(trial)]
+    if read:
+        missing += _missing_before_training([t.telemetry for t in read if t.telemetry is not None])
     if not any(np.any(np.isfinite(trained(trial, "validation_loss"))) for trial in read):
         missing.append(
             "No validation loss was read, so overfitting cannot be judged: keep a validation split."
@@ -32,4 +38,25 @@ def missing_evidence(record: StudyRecord) -> list[str]:
     if longest < limits.PERSISTENCE.value:
         needed = int(limits.PERSISTENCE.value)
         missing.append(f"No trial has {needed} epochs, so learning curves cannot be judged: raise --epochs.")
+    return missing
+
+
+def _missing_before_training(telemetries: Sequence[Telemetry]) -> list[str]:
+    """Of code, data and untrained network; the toolkit's own loop needs no look at its code."""
+    missing = []
+    if not any(telemetry.data is not None for telemetry in telemetries):
+        missing.append(
+            "No data was probed, so faults of inputs, labels and splits cannot be judged: pass inputs and targets "
+            "to `watch.step`, and `validation=(x, y)` to `tuner.watch`."
+        )
+    elif not any(t.data is not None and t.data.n_validation for t in telemetries):
+        missing.append(
+            "The validation samples were not seen, so leaks and skewed splits cannot be judged: give "
+            "`validation=(x, y)` to `tuner.watch`."
+        )
+    if not any(telemetry.step_zero is not None for telemetry in telemetries):
+        missing.append(
+            "The untrained network was not probed, so its start cannot be judged: call `tuner.watch` before the "
+            "first step, and pass inputs and targets to `watch.step`."
+        )
     return missing

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 
 from search_spaces.errors import ConfigurationError
 from studies.diagnosis import thresholds as limits
+from studies.diagnosis.alternatives import discrimination
+from studies.diagnosis.counterfactuals import probed
 from studies.diagnosis.finding import Evidence, Finding, Severity
 from studies.diagnosis.reference import is_healthy
+from studies.diagnosis.staging import Shown, at_most, root_causes
+from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.symptoms import STUDY_SYMPTOMS, SYMPTOMS, TRIAL_SYMPTOMS
 from studies.records import Outcome, StudyRecord, TrialRecord
 
@@ -15,7 +19,7 @@ def diagnose_record(record: StudyRecord, trial: int | None = None) -> list[Findi
     """What is wrong with a study, or with one of its trials; the worst first, ``[]`` when nothing is.
 
     For a whole study: its own symptoms, those of its best trial, and for each symptom that other trials show
-    the clearest case, with the number of trials showing it. A search is meant to meet bad configs: what fewer
+    the clearest case, with the share of the trials that show it. A search is meant to meet bad configs: what fewer
     than a quarter of the trials show is a note, and nothing in them blocks a study that has a best trial.
 
     Raises:
@@ -33,22 +37,21 @@ def diagnose_record(record: StudyRecord, trial: int | None = None) -> list[Findi
 
 def trial_findings(trial: TrialRecord, record: StudyRecord) -> list[Finding]:
     """The symptoms of one trial that no earlier one explains; notes only when it passes the healthy gate."""
-    found: dict[str, Finding] = {}
+    shown = []
     for symptom in TRIAL_SYMPTOMS:
         finding = symptom.find(trial, record)
         if finding is not None:
-            found[symptom.name] = finding
-    explained: set[str] = set()
-    kept = []
-    for symptom in TRIAL_SYMPTOMS:
-        if symptom.name not in found or symptom.name in explained:
-            continue
-        consequences = tuple(name for name in symptom.leads_to if name in found and name not in explained)
-        explained.update(consequences)
-        # What explains a blocker is one.
-        severity = max((found[name].severity for name in (symptom.name, *consequences)), key=lambda s: s.rank)
-        kept.append(dataclasses.replace(found[symptom.name], consequences=consequences, severity=severity))
-    return [_at_most(Severity.NOTE, finding) for finding in kept] if is_healthy(trial, record) else kept
+            shown.append(Shown(symptom=symptom, finding=_completed(probed(finding, trial), symptom)))
+    return root_causes(shown, is_healthy=is_healthy(trial, record)) if shown else []
+
+
+def _completed(finding: Finding, symptom: TrialSymptom) -> Finding:
+    """With its stage, and with what tells its causes apart where the symptom has not said it better."""
+    return dataclasses.replace(
+        finding,
+        stage=min(finding.stage, symptom.stage),
+        alternatives=finding.alternatives or discrimination(finding.causes),
+    )
 
 
 def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord) -> list[Finding]:
@@ -57,26 +60,31 @@ def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord) -> list[
         for finding in trial_findings(trial, record):
             by_symptom.setdefault(finding.symptom, []).append(finding)
     n_judged = sum(_is_judged(trial) for trial in record.trials)
-    clearest = [_clearest(findings, n_judged) for findings in by_symptom.values()]
+    n_common = limits.COMMON_MIN_TRIALS.value if record.best is not None else 1
+    clearest = [_clearest(findings, n_judged, n_common) for findings in by_symptom.values()]
     return (
-        [_at_most(Severity.WARNING, finding) for finding in clearest] if record.best is not None else clearest
+        [at_most(Severity.WARNING, finding) for finding in clearest] if record.best is not None else clearest
     )
 
 
-def _clearest(findings: Sequence[Finding], n_judged: int) -> Finding:
-    """The worst, surest, earliest of one symptom's findings, with a count of all of them."""
+def _clearest(findings: Sequence[Finding], n_judged: int, n_common: float) -> Finding:
+    """The worst, surest, earliest of one symptom's findings, with the share of the trials that show it.
+
+    A note where it is rare, or where fewer than ``n_common`` trials show it.
+    """
     clearest = min(findings, key=lambda f: (-f.severity.rank, -_confidence(f), f.trial or 0))
-    threshold = limits.COMMON_SHARE.value * n_judged
+    share = len(findings) / n_judged
     count = Evidence(
-        quantity="n_trials",
+        quantity="share_of_trials",
         first_step=None,
         last_step=None,
-        value=float(len(findings)),
-        threshold=threshold,
+        value=share,
+        threshold=limits.COMMON_SHARE.value,
         source=limits.COMMON_SHARE.source,
     )
     counted = dataclasses.replace(clearest, evidence=(*clearest.evidence, count))
-    return counted if len(findings) >= threshold else _at_most(Severity.NOTE, counted)
+    is_common = share >= limits.COMMON_SHARE.value and len(findings) >= n_common
+    return counted if is_common else at_most(Severity.NOTE, counted)
 
 
 def _is_judged(trial: TrialRecord) -> bool:
@@ -86,10 +94,6 @@ def _is_judged(trial: TrialRecord) -> bool:
 
 def _confidence(finding: Finding) -> float:
     return finding.causes[0].confidence if finding.causes else 0.0
-
-
-def _at_most(limit: Severity, finding: Finding) -> Finding:
-    return dataclasses.replace(finding, severity=min(finding.severity, limit, key=lambda s: s.rank))
 
 
 def _worst_first(findings: Sequence[Finding]) -> list[Finding]:

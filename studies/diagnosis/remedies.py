@@ -7,20 +7,34 @@ docs (own order).
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from search_spaces.edits import Edit, EditKind
+from studies.diagnosis.actions import ACTIONS, Rule
 from studies.diagnosis.finding import Cause, CauseName, Remedy
 from studies.diagnosis.reference import still_falls, trained
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
-
-Rule = Callable[[Situation], Remedy | None]
+from studies.diagnosis.slowness import is_unfinished
+from studies.diagnosis.thresholds import TRAIN_MODE_COST
+from studies.readings import Telemetry
 
 MAX_REMEDIES = 4
 """More choices than this are no advice."""
 MAX_BATCH = 512
+GOOD_BATCH = 64
+"""Samples that a full or a single-sample batch is set to: noise enough, and steps enough (own design)."""
+GOOD_WIDTH = 64
+ENOUGH_EPOCHS = 10
+"""A longer training has at least so many: four times one epoch is still short."""
+GOOD_UPDATE_RATIO = 1.2e-2
+"""‖Δw‖ / ‖w‖ that raised rates aim at: the ratio rises less than the rate (own measurements)."""
+RATE_FACTORS = (3.0, 500.0)
+"""A raised rate is at least and at most so many times the old one."""
+GOOD_DECAY_SHARE = 0.05
+"""Of an update: weight decay that helps and does not hinder (own design)."""
 MAX_CLIP_NORM = 10.0
 """Gradients beyond it are exploding already: their percentile is no limit (own design)."""
 LARGEST_SAFE_ADAM_RATE = 3e-3
@@ -83,7 +97,12 @@ def lower_rate(situation: Situation) -> Remedy | None:
 
 
 def raise_rate(situation: Situation) -> Remedy | None:
-    return _scaled_rate(situation, 10.0, "its updates are too small to get anywhere in the given epochs")
+    """By what brings the updates to a usual size; tenfold where they were not read."""
+    ratio = Signs(trial=situation.trial).update_ratio
+    low, high = RATE_FACTORS
+    factor = min(max(GOOD_UPDATE_RATIO / ratio, low), high) if ratio > 0.0 else 10.0
+    factor = round(factor) if factor < 10.0 else float(f"{factor:.1g}")
+    return _scaled_rate(situation, factor, "its updates are too small to get anywhere in the given epochs")
 
 
 def warm_up(situation: Situation) -> Remedy | None:
@@ -93,22 +112,21 @@ def warm_up(situation: Situation) -> Remedy | None:
 
 
 def shorten_warmup(situation: Situation) -> Remedy | None:
-    fraction = situation.number("warmup_fraction")
+    reason = "a longer warmup only loses time at small rates"
+    fraction, steps = situation.number("warmup_fraction"), situation.number("warmup_steps")
     if fraction > 0.05:
-        return _set(
-            "warmup_fraction", 0.05, "a longer warmup only loses time at small rates", before=fraction
-        )
-    return None
+        return _set("warmup_fraction", 0.05, reason, before=fraction)
+    n_steps = Signs(trial=situation.trial).n_steps
+    shorter = round(0.05 * n_steps) if math.isfinite(n_steps) else 0
+    return _set("warmup_steps", shorter, reason, before=int(steps)) if 0 < shorter < steps else None
 
 
 def clip_gradients(situation: Situation) -> Remedy | None:
-    """At the 90th percentile of the epochs' gradient norms (Tuning Playbook), or 1 where these have exploded."""
+    """At the 90th percentile of the gradient norms (Tuning Playbook), or 1 where these have exploded."""
     is_off = situation.config.get("clipping") is False  # a lever of its own, which turns clip_norm off
     if situation.number("clip_norm") != 0.0 and not is_off:
         return None
-    norms = trained(situation.trial, "gradient_norm")
-    norms = norms[np.isfinite(norms)]
-    usual = _rounded(float(np.quantile(norms, 0.9))) if len(norms) else 0.0
+    usual = _usual_gradient_norm(situation)
     limit = usual if 0.0 < usual <= MAX_CLIP_NORM else 1.0
     remedy = _set("clip_norm", limit, "single large gradients no longer throw the weights off")
     switch = Edit(kind=EditKind.FIX, lever="clipping", value=True)
@@ -116,15 +134,29 @@ def clip_gradients(situation: Situation) -> Remedy | None:
 
 
 def loosen_clipping(situation: Situation) -> Remedy | None:
-    norm = situation.number("clip_norm")
-    norms = trained(situation.trial, "gradient_norm")
-    norms = norms[np.isfinite(norms)]
-    if not norm > 0.0 or not len(norms):
+    norm, limit = situation.number("clip_norm"), _usual_gradient_norm(situation)
+    if not norm > 0.0:
         return None
-    limit = _rounded(float(np.quantile(norms, 0.9)))
     return (
         _set("clip_norm", limit, "most gradients are cut down today", before=norm) if limit > norm else None
     )
+
+
+def _usual_gradient_norm(situation: Situation) -> float:
+    """The 90th percentile over the steps, else over the epochs; 0 where no norm was read."""
+    steps = (situation.trial.telemetry or Telemetry()).step_series("gradient_norm")
+    norms = steps if len(steps) else trained(situation.trial, "gradient_norm")
+    norms = norms[np.isfinite(norms)]
+    return _rounded(float(np.quantile(norms, 0.9))) if len(norms) else 0.0
+
+
+def smooth_schedule(situation: Situation) -> Remedy | None:
+    """Cosine for a schedule that jumps, or that is over long before the training."""
+    schedule = situation.choice("schedule")
+    if schedule in {"step", "multistep", "exponential", "restarts", "plateau"}:
+        reason = "it falls slowly and never rises, and leaves rate for the second half"
+        return _set("schedule", "cosine", reason, before=schedule)
+    return None
 
 
 def decay_rate(situation: Situation) -> Remedy | None:
@@ -150,15 +182,17 @@ def lower_momentum(situation: Situation) -> Remedy | None:
 def larger_batch(situation: Situation) -> Remedy | None:
     size = situation.number("batch_size")
     if 0 < size < MAX_BATCH:
-        larger = min(int(size) * 4, MAX_BATCH)
+        larger = min(max(int(size) * 4, GOOD_BATCH // 2), MAX_BATCH)
         return _set("batch_size", larger, "larger minibatches give less noisy gradients", before=int(size))
     return None
 
 
 def smaller_batch(situation: Situation) -> Remedy | None:
-    size = situation.number("batch_size")
-    if size >= 64:
-        return _set("batch_size", int(size) // 4, "more updates in the same epochs", before=int(size))
+    size, reason = situation.number("batch_size"), "more updates in the same epochs"
+    if situation.choice("batch_size") == "full":
+        return _set("batch_size", GOOD_BATCH, reason, before="full")
+    if size > GOOD_BATCH:
+        return _set("batch_size", max(int(size) // 16, GOOD_BATCH), reason, before=int(size))
     return None
 
 
@@ -170,9 +204,12 @@ def switch_to_adam(situation: Situation) -> Remedy | None:
 
 def train_longer(situation: Situation) -> Remedy | None:
     epochs = situation.number("epochs")
-    if epochs > 0 and still_falls(situation.trial):
+    if epochs > 0 and (still_falls(situation.trial) or is_unfinished(Signs(trial=situation.trial))):
         return _set(
-            "epochs", int(epochs) * 4, "the train loss was still falling at the end", before=int(epochs)
+            "epochs",
+            max(int(epochs) * 4, ENOUGH_EPOCHS),
+            "the train loss was still falling at the end",
+            before=int(epochs),
         )
     return None
 
@@ -182,7 +219,7 @@ def more_dropout(situation: Situation) -> Remedy | None:
     if dropout < 0.5:
         return _set(
             "dropout",
-            _rounded(min(dropout + 0.2, 0.5)),
+            _rounded(min(dropout + 0.4, 0.5)),
             "it keeps the network from memorizing",
             before=dropout,
         )
@@ -197,6 +234,31 @@ def less_dropout(situation: Situation) -> Remedy | None:
     return None
 
 
+def less_augmentation(situation: Situation) -> Remedy | None:
+    strength = situation.number("augmentation")
+    if strength > 0.0:
+        less = _rounded(strength / 3.0) if strength > 0.1 else 0.0
+        return _set(
+            "augmentation", less, "the changed images are harder than those to be judged", before=strength
+        )
+    return None
+
+
+def more_augmentation(situation: Situation) -> Remedy | None:
+    """Of images, which only the built-in convolutional model is sure to have."""
+    strength = situation.number("augmentation")
+    if situation.choice("model") == "cnn" and strength < 0.3:
+        return _set("augmentation", 0.3, "changed images cannot be learned by heart", before=strength)
+    return None
+
+
+def less_of_the_stronger(situation: Situation) -> Remedy | None:
+    """Of dropout or augmentation where training with them is dear, else of weight decay."""
+    if Signs(trial=situation.trial).train_mode_cost > TRAIN_MODE_COST.value:
+        return less_dropout(situation) or less_augmentation(situation)
+    return None
+
+
 def more_weight_decay(situation: Situation) -> Remedy | None:
     decay = situation.number("weight_decay")
     if decay < 0.01:
@@ -206,9 +268,12 @@ def more_weight_decay(situation: Situation) -> Remedy | None:
 
 
 def less_weight_decay(situation: Situation) -> Remedy | None:
+    """To a tenth, or to what leaves it a twentieth of the updates."""
     decay = situation.number("weight_decay")
     if decay > 0.0:
-        less = _rounded(decay / 10.0) if decay > 1e-5 else 0.0
+        share = Signs(trial=situation.trial).decay_share
+        factor = min(GOOD_DECAY_SHARE / share, 0.1) if share > 0.0 else 0.1
+        less = float(f"{decay * factor:.1g}") if decay > 1e-5 else 0.0
         return _set(
             "weight_decay", less, "it pulls the weights down faster than the data pushes", before=decay
         )
@@ -231,8 +296,15 @@ def stop_early(situation: Situation) -> Remedy | None:
 
 def wider(situation: Situation) -> Remedy | None:
     width = situation.number("width")
-    if 0 < width < 512:
-        return _set("width", min(int(width) * 4, 512), "more units can fit more", before=int(width))
+    if situation.number("depth") != 0.0 and 0 < width < 512:
+        more = min(max(int(width) * 4, GOOD_WIDTH), 512)
+        return _set("width", more, "more units can fit more", before=int(width))
+    return None
+
+
+def deeper(situation: Situation) -> Remedy | None:
+    if situation.number("depth") == 0.0 and situation.choice("model") != "cnn":
+        return _set("depth", 1, "a hidden layer can fit what a linear model cannot", before=0)
     return None
 
 
@@ -275,50 +347,40 @@ def normalize_layers(situation: Situation) -> Remedy | None:
     return None
 
 
-def standardize_input(situation: Situation) -> Remedy | None:
-    scaling = situation.choice("input_scaling")
-    if scaling and scaling != "standardize":
-        return _set(
-            "input_scaling", "standardize", "inputs of mean 0 and deviation 1 suit every rule", before=scaling
-        )
-    return None
-
-
-def clean_data(situation: Situation) -> Remedy | None:
-    data = situation.trial.telemetry.data if situation.trial.telemetry is not None else None
-    if data is None or not data.n_non_finite:
-        return None
-    action = "Drop or impute the rows that hold NaN or infinite inputs."
-    return Remedy(
-        sentence=f"{action} {data.n_non_finite} values are not finite; no lever mends that.", action=action
-    )
-
-
 def more_data(situation: Situation) -> Remedy | None:  # noqa: ARG001 - a rule's shape
     action = "Train on more data, or on augmented data."
     return Remedy(sentence=f"{action} It is the surest cure for memorizing.", action=action)
 
 
-REMEDIES: Mapping[CauseName, tuple[Rule, ...]] = {
+_LEVERS: Mapping[CauseName, tuple[Rule, ...]] = {
     CauseName.LEARNING_RATE_TOO_HIGH: (lower_rate_tenfold, warm_up, clip_gradients, decay_rate, larger_batch),
     CauseName.LEARNING_RATE_TOO_LOW: (raise_rate, switch_to_adam, train_longer),
     CauseName.MISSING_WARMUP: (warm_up, clip_gradients, lower_rate),
     CauseName.EXPLODING_GRADIENTS: (clip_gradients, normalize_layers, lower_rate_tenfold),
     CauseName.MOMENTUM_TOO_HIGH: (lower_momentum, lower_rate_tenfold),
-    CauseName.SCHEDULE_SPIKES: (decay_rate, lower_rate),
+    CauseName.SCHEDULE_SPIKES: (smooth_schedule, lower_rate),
+    CauseName.PREMATURE_DECAY: (smooth_schedule, train_longer),
     CauseName.BATCH_TOO_SMALL: (larger_batch, lower_rate),
     CauseName.BATCH_TOO_LARGE: (smaller_batch, raise_rate),
     CauseName.VANISHING_GRADIENTS: (use_relu, initialize_for_activation, normalize_layers, fewer_layers),
     CauseName.BAD_INITIALIZATION: (initialize_for_activation, normalize_layers),
     CauseName.DYING_RELU: (use_leaky_relu, lower_rate_tenfold),
-    CauseName.UNNORMALIZED_INPUT: (standardize_input,),
-    CauseName.NON_FINITE_DATA: (clean_data,),
-    CauseName.OVERFITTING: (more_dropout, more_weight_decay, stop_early, more_data),
+    CauseName.OVERFITTING: (more_dropout, more_weight_decay, more_augmentation, stop_early, more_data),
     CauseName.OVERCONFIDENCE: (smooth_labels, stop_early),
-    CauseName.OVER_REGULARIZED: (less_weight_decay, less_dropout, wider),
-    CauseName.UNDERCAPACITY: (wider,),
+    CauseName.OVER_REGULARIZED: (
+        less_of_the_stronger,
+        less_weight_decay,
+        less_dropout,
+        less_augmentation,
+        wider,
+    ),
+    CauseName.UNDERCAPACITY: (wider, deeper),
     CauseName.TOO_FEW_EPOCHS: (train_longer, raise_rate, shorten_warmup),
     CauseName.WARMUP_TOO_LONG: (shorten_warmup,),
     CauseName.CLIPPING_TOO_TIGHT: (loosen_clipping, raise_rate),
 }
-"""The causes that a symptom of today can name. A new symptom that names another one adds its line here."""
+
+REMEDIES: Mapping[CauseName, tuple[Rule, ...]] = {
+    name: (*_LEVERS.get(name, ()), *ACTIONS.get(name, ())) for name in CauseName
+}
+"""The levers of a cause first, then what is to be done to data or code."""

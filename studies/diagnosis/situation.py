@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from studies.diagnosis.reference import trained
+from studies.readings import Telemetry
 from studies.records import TrialRecord
 
 
@@ -40,7 +41,29 @@ class Situation:
         return configured if math.isfinite(configured) else float(read.max()) if len(read) else math.nan
 
     @property
-    def effective_rate(self) -> float:
-        """The rate over (1 - momentum) for SGD, the rate itself elsewhere."""
+    def resolved_rate(self) -> float:
+        """The highest rate that was used, which ``batch_lr_rule`` carries away from the config's; else the config's."""
+        steps = (self.trial.telemetry or Telemetry()).step_series("learning_rate")
+        used = steps if len(steps) else trained(self.trial, "learning_rate")
+        used = used[np.isfinite(used)]
+        return float(used.max()) if len(used) else self.number("learning_rate")
+
+    @property
+    def momentum_factor(self) -> float:
+        """1 / (1 - momentum) for SGD, by which momentum multiplies a steady step; 1 elsewhere."""
         momentum = self.number("momentum") if self.choice("optimizer") == "sgd" else 0.0
-        return self.learning_rate / (1.0 - momentum) if 0.0 <= momentum < 1.0 else self.learning_rate
+        return 1.0 / (1.0 - momentum) if 0.0 <= momentum < 1.0 else 1.0
+
+    @property
+    def effective_rate(self) -> float:
+        """The rate that was used, times what momentum makes of it."""
+        return self.resolved_rate * self.momentum_factor
+
+    @property
+    def batch_size(self) -> float:
+        """Samples of one optimizer step, accumulation included; NaN where the config does not say."""
+        data = (self.trial.telemetry or Telemetry()).data
+        if self.choice("batch_size") == "full":
+            return float(data.n_train) if data is not None and data.n_train else math.nan
+        passes = self.number("accumulation_steps")
+        return self.number("batch_size") * (passes if math.isfinite(passes) else 1.0)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from studies.diagnosis.finding import Finding
+from studies.diagnosis.stages import Stage
 from studies.records import StudyRecord, TrialRecord
 
 
@@ -14,8 +15,13 @@ class TrialSymptom:
     name: str
     find: Callable[[TrialRecord, StudyRecord], Finding | None]
     """Looks at one trial; the study tells what others of its kind reached."""
+    stage: Stage
+    """Where it shows as a rule; a finding that shows earlier says so itself."""
     leads_to: tuple[str, ...] = ()
-    """Symptoms that show up later because of this one: reported as its consequences, not as findings."""
+    """Symptoms that show up because of this one: of the same stage, reported as its consequences and not as
+    findings; of a later stage, those whose harm makes a fault of an anomaly (empty: any)."""
+    hurts_by_itself: bool = True
+    """False for an anomaly that many good trainings have too: a note unless a later symptom shows the harm."""
 
 
 @dataclass(frozen=True, kw_only=True)

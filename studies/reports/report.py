@@ -15,12 +15,16 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from studies.diagnosis import Finding, missing_evidence
+from studies.diagnosis.pruning import pruning_check
+from studies.diagnosis.verdict import best_in_words
 from studies.encoding import jsonable
 from studies.importance import Importances
+from studies.proofs import ProofRecord
 from studies.records import StudyRecord
 from studies.reports import drawing, figures, wording
 from studies.reports.axes import ACCURACIES
 from studies.reports.overhead_figures import draw_where_time_went, where_time_went
+from studies.reports.proof_figures import contested, draw_contested
 
 MAX_ROWS = 200
 """Trials in the table: more make a slow page and are no reading."""
@@ -80,18 +84,21 @@ def render(
     )
     environment.filters |= {"number": wording.number, "duration": wording.duration, "code": _with_code}
     ranked = [row.lever for row in importances.evaluators["ped_anova"]]
+    missing = missing_evidence(record)
     return environment.get_template("report.html.j2").render(
         record=record,
         wording=wording,
         findings=findings,
-        missing=missing_evidence(record),
+        missing=missing,
+        proofs=_proofs(record),
+        pruning=pruning_check(record).sentence,
         importances=importances,
         importance_drawings=_importance_drawings(importances),
         history=_history(record),
         curves=_curves(record),
         places=_places(record, ranked),
         slices=_slices(record, ranked),
-        best=_best(record),
+        best=_best(record, findings, is_partial=bool(missing)),
         table=_table(record),
         time=_time(record),
         made=_made(record),
@@ -111,6 +118,15 @@ def _with_code(sentence: str) -> Markup:
 def _drawing(figure: go.Figure, name: str, caption: str) -> Drawing:
     # Plotly writes <, > and / as escapes, so that no text of a user can end the script that holds the figure.
     return Drawing(name=name, json=Markup(plotly.io.to_json(figure)), caption=caption)  # noqa: S704
+
+
+def _proofs(record: StudyRecord) -> list[tuple[ProofRecord, Drawing]]:
+    """What `tuner fix` tried, with a figure each."""
+    caption = "Small dots: seeds. Diamonds: their mean, with its 95 % interval. Dotted: as it is, and the reference."
+    return [
+        (proof, _drawing(draw_contested(contested(proof)), f"proof-{proof.trial}", caption))
+        for proof in record.proofs
+    ]
 
 
 def _importance_drawings(importances: Importances) -> list[tuple[str, Drawing]]:
@@ -172,13 +188,15 @@ def _slices(record: StudyRecord, ranked: Sequence[str]) -> list[Drawing]:
     ]
 
 
-def _best(record: StudyRecord) -> dict[str, Any] | None:
+def _best(record: StudyRecord, findings: Sequence[Finding], *, is_partial: bool) -> dict[str, Any] | None:
     if record.best is None:
         return None
     config = jsonable(record.best.config)
+    value = wording.metric_value(record.best.value, record.metric)
     return {
         "number": record.best.number,
-        "value": wording.metric_value(record.best.value, record.metric),
+        "value": value,
+        "health": best_in_words(record, findings, shown_value=value, is_partial=is_partial),
         "brief": wording.brief(wording.chosen(record.best)),
         "yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True).strip() if config else "",
         "command": wording.train_command(record, record.best),

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 
 from search_spaces.edits import Edit, EditKind
-from studies.diagnosis import Evidence, Finding, Remedy
+from studies.diagnosis import Finding, Remedy
 from studies.encoding import jsonable
 from studies.records import StudyRecord, TrialRecord
 from studies.reports.axes import ACCURACIES
@@ -77,16 +77,6 @@ def brief(params: Mapping[str, object]) -> str:
         for name, value in params.items()
     ]
     return f"with {', '.join(said)}" if said else ""
-
-
-def place(evidence: Evidence) -> str:
-    """Where a reading was taken: an epoch, an optimizer step, a span of them, or nothing for a count."""
-    if evidence.first_step is None:
-        return ""
-    unit = "step" if evidence.quantity.startswith("step_") else "epoch"
-    if evidence.last_step in {None, evidence.first_step}:
-        return f"{unit} {evidence.first_step}"
-    return f"{unit}s {evidence.first_step} to {evidence.last_step}"
 
 
 def headline(finding: Finding) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from search_spaces.catalog import LEVERS
 from search_spaces.presets import PRESETS
 from studies.diagnosis.symptoms import SYMPTOMS
 from studies.readings import EpochReadings
-from studies.tables import epochs
-from tests import cases
+from tests import cases, early_cases, study_cases
+from tests.studies.plans import study
 from tuner.cli import app
 from tuner.training.config import TrainingConfig
 
@@ -68,7 +69,7 @@ def test_every_symptom_has_a_case_and_a_page() -> None:
     page = (ROOT / "docs/symptoms.md").read_text(encoding="utf-8")
     assert files == set(SYMPTOMS)
     assert set(re.findall(r"^### `(\w+)`", page, flags=re.MULTILINE)) == set(SYMPTOMS)
-    assert set(cases.CASES) == set(SYMPTOMS)
+    assert {*cases.CASES, *early_cases.EARLY_CASES, *study_cases.STUDY_CASES} == set(SYMPTOMS)
 
 
 def test_every_threshold_is_documented_with_its_value() -> None:
@@ -106,10 +107,14 @@ def test_the_readme_tree_is_the_files() -> None:
     assert listed == {path for path in found if not path.startswith("studies/diagnosis/symptoms/")}
 
 
-def test_every_readings_quantity_has_a_column() -> None:
-    """A new reading that is not stored would be lost."""
+def test_every_readings_quantity_is_stored(tmp_path: Path) -> None:
+    """In a column of its own, or with those that came later; a new reading that is not stored would be lost."""
+    recorded = study(f"sqlite:///{tmp_path / 'tuner.db'}")
+    row = recorded.telemetry.epoch_row(1, EpochReadings(epoch=1, train_loss=1.0), None)
+    stored = [*row, *json.loads(row["more"]["body"])]
+    assert sorted(stored) == sorted({*stored})
     quantities = {field.name for field in dataclasses.fields(EpochReadings)}
-    assert quantities == set(epochs.c.keys()) - {"trial_id", "study_id", "steps"}
+    assert quantities == {*stored} - {"trial_id", "study_id", "steps", "more"}
 
 
 def test_ci_runs_the_readmes_test_line() -> None:

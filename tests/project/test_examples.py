@@ -57,6 +57,21 @@ def test_own_objective() -> None:
     assert [row.split()[1] for row in rows] == ["0", "1", "2", "3"]
 
 
+def test_watched_loop() -> None:
+    """A table of epochs 0 to 6, and the fault that the loop has."""
+    printed = run_example("watched_loop.py")
+    rows = printed.splitlines()[1:8]
+    assert [row.split()[1] for row in rows] == ["0", "1", "2", "3", "4", "5", "6"]
+    assert "cause: double_softmax" in printed
+
+
+def test_watched_objective() -> None:
+    """Optuna's best, and what is wrong with trials whose rate is out of the question."""
+    printed = run_example("watched_objective.py")
+    assert re.search(r"Best: 0\.\d+ with \{'n_layers'", printed), printed
+    assert re.search(r"^Trial \d \(0\.\d+\): blocker: ", printed, flags=re.MULTILINE), printed
+
+
 def test_load_weights(tmp_path: Path) -> None:
     """Loads the folder that a training saved, in another process."""
     import tuner

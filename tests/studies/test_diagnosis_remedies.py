@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from studies.diagnosis import remedies
+from studies.diagnosis.actions import ACTIONS
 from studies.diagnosis.finding import Cause, CauseName
 from studies.diagnosis.situation import Situation
 from studies.records import Outcome
@@ -18,19 +19,23 @@ RULES: list[tuple[remedies.Rule, dict[str, Any], str, Any, dict[str, Any]]] = [
     # rule, a config that it changes, the lever, its new value, a config in which it has nothing to change
     (remedies.lower_rate_tenfold, {"learning_rate": 3.0}, "learning_rate", 0.3, {"learning_rate": 0.0}),
     (remedies.lower_rate, {"learning_rate": 0.5}, "learning_rate", 0.15, {"learning_rate": 0.0}),
-    (remedies.raise_rate, {"learning_rate": 1e-4}, "learning_rate", 1e-3, {"learning_rate": 0.0}),
+    (remedies.raise_rate, {"learning_rate": 1e-4}, "learning_rate", 3e-4, {"learning_rate": 0.0}),
     (remedies.warm_up, {}, "warmup_fraction", 0.05, {"warmup_steps": 100}),
     (remedies.shorten_warmup, {"warmup_fraction": 0.4}, "warmup_fraction", 0.05, {"warmup_fraction": 0.05}),
     (remedies.clip_gradients, {}, "clip_norm", 0.5, {"clip_norm": 1.0}),
     (remedies.loosen_clipping, {"clip_norm": 0.01}, "clip_norm", 0.5, {"clip_norm": 5.0}),
+    (remedies.smooth_schedule, {"schedule": "restarts"}, "schedule", "cosine", {"schedule": "cosine"}),
     (remedies.decay_rate, {}, "schedule", "cosine", {"schedule": "step"}),
     (remedies.lower_momentum, {"momentum": 0.99}, "momentum", 0.9, {"momentum": 0.9}),
     (remedies.larger_batch, {"batch_size": 32}, "batch_size", 128, {"batch_size": "full"}),
-    (remedies.smaller_batch, {"batch_size": 512}, "batch_size", 128, {"batch_size": 32}),
+    (remedies.smaller_batch, {"batch_size": 512}, "batch_size", 64, {"batch_size": 32}),
     (remedies.switch_to_adam, {"learning_rate": 1e-3}, "optimizer", "adam", {"learning_rate": 0.1}),
     (remedies.train_longer, {}, "epochs", 40, {"epochs": "unknown"}),
     (remedies.more_dropout, {"dropout": 0.4}, "dropout", 0.5, {"dropout": 0.5}),
     (remedies.less_dropout, {"dropout": 0.08}, "dropout", 0.0, {"dropout": 0.0}),
+    (remedies.less_augmentation, {"augmentation": 0.6}, "augmentation", 0.2, {"augmentation": 0.0}),
+    (remedies.more_augmentation, {"model": "cnn"}, "augmentation", 0.3, {"model": "mlp"}),
+    (remedies.deeper, {"depth": 0}, "depth", 1, {"depth": 1}),
     (remedies.more_weight_decay, {"weight_decay": 1e-4}, "weight_decay", 1e-3, {"weight_decay": 0.1}),
     (remedies.less_weight_decay, {"weight_decay": 1e-6}, "weight_decay", 0.0, {"weight_decay": 0.0}),
     (remedies.smooth_labels, {}, "label_smoothing", 0.1, {"label_smoothing": 0.1}),
@@ -41,7 +46,6 @@ RULES: list[tuple[remedies.Rule, dict[str, Any], str, Any, dict[str, Any]]] = [
     (remedies.use_leaky_relu, {}, "activation", "leaky_relu", {"activation": "gelu"}),
     (remedies.initialize_for_activation, {}, "initialization", "he", {"initialization": "he"}),
     (remedies.normalize_layers, {}, "normalization", "batch", {"normalization": "layer"}),
-    (remedies.standardize_input, {}, "input_scaling", "standardize", {"input_scaling": "standardize"}),
 ]
 
 
@@ -66,10 +70,11 @@ def test_clipping_that_is_off_is_turned_on_first() -> None:
 
 
 def test_every_rule_is_used_and_tested() -> None:
-    """The rules in the table of remedies are those tested here, but for the two that give actions."""
+    """The rules in the table of remedies are those tested here, but for those that give actions."""
     used = {rule for rules in remedies.REMEDIES.values() for rule in rules}
     tested = {row[0] for row in RULES}
-    assert used - tested == {remedies.clean_data, remedies.more_data}
+    actions = {rule for rules in ACTIONS.values() for rule in rules}
+    assert used - tested == {remedies.more_data, remedies.less_of_the_stronger, *actions}
     assert tested <= used
 
 
@@ -134,3 +139,51 @@ def test_causes_with_remedies_are_public_names() -> None:
     """The table's causes are of the documented list; the defaults know every lever that a rule asks for."""
     assert set(remedies.REMEDIES) <= set(CauseName)
     assert {row[2] for row in RULES} <= set(DEFAULTS)
+
+
+def test_the_stronger_regularizer_goes_first() -> None:
+    """Where training with dropout is dear, dropout is lowered before a weight decay that is there too."""
+    flat = (1.8,) * 6
+    dear = trial_of(
+        flat,
+        (0.35,) * 6,
+        flat,
+        (0.5,) * 6,
+        probe_loss=flat,
+        probe_accuracy=(0.5,) * 6,
+        config={"dropout": 0.6, "weight_decay": 1e-4},
+    )
+    found = remedies.remedies_for(
+        [Cause(name=CauseName.OVER_REGULARIZED, confidence=0.9)], Situation(trial=dear)
+    )
+    assert [remedy.edits[0].lever for remedy in found[:2]] == ["dropout", "weight_decay"]
+    assert remedies.less_of_the_stronger(situation(dropout=0.6)) is None
+
+
+def test_weight_decay_is_lowered_to_a_twentieth_of_the_updates() -> None:
+    """Rate 0.1, decay 0.04 and an update ratio of 0.004 are a share of 1: a tenth would still be too much."""
+    remedy = remedies.less_weight_decay(situation(weight_decay=0.04))
+    assert remedy is not None
+    assert remedy.edits[0].value == 0.002
+
+
+def test_a_rate_is_raised_to_what_moves_the_weights() -> None:
+    """Updates of 6e-5 want 200 times the rate; where none was read, tenfold is the guess."""
+    small = trial_of((2.2,) * 4, config={"learning_rate": 1e-4}, update_ratio=6e-5)
+    remedy = remedies.raise_rate(Situation(trial=small))
+    assert remedy is not None
+    assert remedy.edits[0].value == 0.02
+    unread = dataclasses.replace(small, telemetry=None)
+    guess = remedies.raise_rate(Situation(trial=unread))
+    assert guess is not None
+    assert guess.edits[0].value == 1e-3
+
+
+def test_a_full_batch_becomes_a_minibatch_and_a_long_warmup_in_steps_short() -> None:
+    """Both have a value of their own beside the usual ones."""
+    full = remedies.smaller_batch(situation(batch_size="full"))
+    assert full is not None
+    assert full.edits[0].value == 64
+    long = remedies.shorten_warmup(situation(warmup_steps=2000))
+    assert long is not None
+    assert (long.edits[0].lever, long.edits[0].value) == ("warmup_steps", 188)

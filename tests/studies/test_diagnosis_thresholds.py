@@ -3,6 +3,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from studies.diagnosis import diagnose_record, thresholds
@@ -10,7 +11,7 @@ from studies.diagnosis.thresholds import Threshold
 from studies.readings import LayerProbe
 from studies.records import Outcome, StudyRecord
 from tests import cases
-from tests.cases import LN10, good_trial, study_of, trial_of
+from tests.cases import LN10, good_trial, study_of, trial_of, with_steps
 
 Make = Callable[[float], StudyRecord]
 
@@ -45,7 +46,74 @@ def rising(relative: float) -> StudyRecord:
 
 
 def gapped(train: float, gap: float) -> StudyRecord:
-    return study_of(trial_of(cases.LEARNING[:5], (train,) * 5, cases.VALIDATION_LOSS[:5], (train - gap,) * 5))
+    risen = (0.3, 0.2, 0.26, 0.27, 0.28, 0.29, 0.30, 0.31)
+    return study_of(trial_of(cases.LEARNING[:8], (train,) * 8, risen, (train - gap,) * 8))
+
+
+def bursting(height: float) -> StudyRecord:
+    """One step of the second half is as high as said; nothing was learned before or after."""
+    (trial,) = stuck().trials
+    losses = [1.8] * 100
+    losses[60] = 2.33 * height
+    return study_of(with_steps(trial, losses, (0.1,) * 100, n_epochs=10))
+
+
+def starting_with(height: float) -> StudyRecord:
+    """The first steps are as high as said, and the fit stays poor."""
+    (trial,) = cases.early_instability().trials
+    losses = (2.33, 2.33 * height, *np.linspace(2.0, 0.55, 78))
+    return study_of(with_steps(trial, losses, (0.1,) * 80, n_epochs=8))
+
+
+def swelling(growth: float, *, dead: float = 0.1, restless: bool = False) -> StudyRecord:
+    """Weights that grow, from a norm of 1 in each layer; 0.1 of the units are dead before training."""
+    up_and_down = (0.5, 0.3, 0.25, 0.30, 0.22, 0.28, 0.20, 0.25, 0.20, 0.19)
+    probe = cases.step_zero()
+    probe = dataclasses.replace(
+        probe, layers=tuple(dataclasses.replace(layer, weight_norm=1.0) for layer in probe.layers)
+    )
+    trial = trial_of(up_and_down if restless else cases.LEARNING, probe=probe, dead=dead)
+    assert trial.telemetry is not None
+    rows = tuple(
+        dataclasses.replace(
+            row, layers=tuple(dataclasses.replace(layer, weight_norm=growth) for layer in row.layers)
+        )
+        for row in trial.telemetry.epochs
+    )
+    return study_of(dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows)))
+
+
+def slow(*, fit: float = 0.9, accuracy: float = 0.7, **changes: Any) -> StudyRecord:
+    """A validation loss that falls steadily, and a train loss that is a part of it."""
+    losses = (1.5, 1.32, 1.16, 1.02, 0.9, 0.79, 0.695, 0.61)
+    level = (accuracy,) * 8
+    return study_of(trial_of(tuple(fit * loss for loss in losses), level, losses, level, **changes))
+
+
+def decayed(area: float) -> StudyRecord:
+    """The rate is high for a part of the steps, and next to nothing after it."""
+    (trial,) = stuck().trials
+    n_high = round(1000 * area)
+    return study_of(
+        with_steps(trial, (1.8,) * 1000, (0.1,) * n_high + (1e-6,) * (1000 - n_high), n_epochs=10)
+    )
+
+
+def warming(share: float) -> StudyRecord:
+    (trial,) = slow().trials
+    n_rising = round(1000 * share)
+    rates = (*np.linspace(0.0, 0.1, n_rising), *(0.1,) * (1000 - n_rising))
+    return study_of(with_steps(trial, (1.0,) * 1000, rates, n_epochs=8))
+
+
+def sure(*, errors: float = 10.0, rise: float = 0.5, memorized: float = 0.005) -> StudyRecord:
+    """A network that is too sure by so many standard errors, with the late validation loss and train loss as said."""
+    accuracy = 0.978
+    confidence = accuracy + errors * math.sqrt(accuracy * (1.0 - accuracy) / cases.DATA.n_validation)
+    late = 0.08 * (1.0 + rise)
+    validation = (0.15, 0.10, 0.08, 0.08, 0.08, 0.08, late, late)
+    train = (0.3, 0.15, 0.08, 0.05, 0.04, 0.03, memorized * late, memorized * late)
+    return study_of(trial_of(train, (0.99,) * 8, validation, (accuracy,) * 8, confidence=(confidence,) * 8))
 
 
 def behind(error: float) -> StudyRecord:
@@ -90,8 +158,13 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
     (thresholds.DEAD_FRACTION, lambda x: study_of(good_trial(dead=x)), "dead_units", True),
     (thresholds.UPDATE_RATIO_HIGH, lambda x: stuck(update_ratio=x), "learning_rate_too_high", True),
     (thresholds.UPDATE_RATIO_LOW, lambda x: stuck(update_ratio=x), "learning_rate_too_low", False),
-    (thresholds.INPUT_MAGNITUDE, lambda x: with_data(input_max=x), "unnormalized_input", True),
-    (thresholds.INPUT_OFFSET, lambda x: with_data(input_mean=x, input_std=1.0), "unnormalized_input", True),
+    (thresholds.INPUT_SIZE, lambda x: with_data(input_mean=0.0, input_std=x), "unnormalized_input", True),
+    (
+        thresholds.INPUT_OFFSET,
+        lambda x: with_data(input_mean=x / 3, input_std=1 / 3),
+        "unnormalized_input",
+        True,
+    ),
     (
         thresholds.INITIAL_LOSS_EXCESS,
         lambda x: diverged(probe=cases.step_zero(train_loss=LN10 * (1.0 + x))),
@@ -109,7 +182,6 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
     (thresholds.LOST_LEARNING, lambda x: climbing(0.5, LN10 * x), "divergence", True),
     (thresholds.GENERALIZATION_LOSS, rising, "overfitting", True),
     (thresholds.GAP, lambda x: gapped(0.85, x), "overfitting", True),
-    (thresholds.GAP_ABOVE, lambda x: gapped(0.95, x), "overfitting", True),
     (thresholds.POOR_FIT_ERROR_RATIO, lambda x: behind(0.1 * x), "underfitting", True),
     (
         thresholds.CLIP_FRACTION,
@@ -118,10 +190,28 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
         True,
     ),
     (thresholds.OSCILLATION_RELATIVE, jumping, "oscillation", True),
-    (thresholds.STRONG_DROPOUT, lambda x: stuck(config={"dropout": x}), "over_regularized", True),
-    (thresholds.STRONG_WEIGHT_DECAY, lambda x: stuck(config={"weight_decay": x}), "over_regularized", True),
     (thresholds.SMALL_WIDTH, lambda x: stuck(config={"width": x}), "undercapacity", False),
-    (thresholds.LONG_WARMUP, lambda x: stuck(config={"warmup_fraction": x}), "warmup_too_long", True),
+    (thresholds.LONG_WARMUP, warming, "warmup_too_long", True),
+    (thresholds.SMALL_BATCH, lambda x: stuck(config={"batch_size": x}), "batch_too_small", False),
+    (thresholds.BURST, bursting, "divergence", True),
+    (thresholds.EARLY_BURST, starting_with, "early_instability", True),
+    (thresholds.WEIGHT_GROWTH, lambda x: swelling(x, restless=True), "oscillation", True),
+    (thresholds.WEIGHT_GROWTH_DEAD, lambda x: swelling(x, dead=0.45), "oscillation", True),
+    (thresholds.DEAD_RISE, lambda x: swelling(2.5, dead=0.1 + x), "oscillation", True),
+    (thresholds.FIT_RATIO_UNFINISHED, lambda x: slow(fit=x), "slow_training", True),
+    (thresholds.UPDATE_RATIO_SLOW, lambda x: slow(update_ratio=x), "learning_rate_too_low", False),
+    (thresholds.GOOD_ENOUGH, lambda x: slow(accuracy=x), "too_few_epochs", False),
+    (thresholds.RATE_AREA, decayed, "premature_decay", False),
+    (thresholds.DECAY_SHARE, lambda x: stuck(config={"weight_decay": 0.04 * x}), "over_regularized", True),
+    (
+        thresholds.TRAIN_MODE_COST,
+        lambda x: stuck(probe_loss=(1.8,) * 10, probe_accuracy=(0.35 + x,) * 10, config={"dropout": 0.3}),
+        "over_regularized",
+        True,
+    ),
+    (thresholds.OVERCONFIDENT, lambda x: sure(errors=x), "overconfidence", True),
+    (thresholds.CONFIDENT_RISE, lambda x: sure(rise=x), "overconfidence", True),
+    (thresholds.MEMORIZED, lambda x: sure(memorized=x), "overconfidence", False),
     (thresholds.MOMENTUM_HIGH, lambda x: stuck(config={"momentum": x}), "momentum_too_high", True),
 ]
 

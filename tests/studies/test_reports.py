@@ -181,10 +181,10 @@ def test_verdicts_of_all_stages_of_a_study() -> None:
 def test_places_of_evidence() -> None:
     """Epochs and optimizer steps are never mixed up; a count has no place."""
     row = Evidence(quantity="train_loss", first_step=2, last_step=5, value=1.0, threshold=2.0, source="s")
-    assert wording.place(row) == "epochs 2 to 5"
-    assert wording.place(dataclasses.replace(row, last_step=2)) == "epoch 2"
-    assert wording.place(dataclasses.replace(row, quantity="step_train_loss", last_step=2)) == "step 2"
-    assert wording.place(dataclasses.replace(row, first_step=None, last_step=None)) == ""
+    assert row.place == "epochs 2 to 5"
+    assert dataclasses.replace(row, last_step=2).place == "epoch 2"
+    assert dataclasses.replace(row, quantity="step_train_loss", last_step=2).place == "step 2"
+    assert dataclasses.replace(row, first_step=None, last_step=None).place == ""
 
 
 def test_edits_are_told_as_flags_where_they_are_one() -> None:

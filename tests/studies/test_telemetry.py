@@ -6,10 +6,22 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as hnp
 
-from studies.readings import DataProbe, EpochReadings, LayerProbe, LayerReadings, StepReadings, StepZeroProbe
+from studies import tables as schema
+from studies.readings import (
+    CodeProbe,
+    Counterfactual,
+    DataProbe,
+    EpochReadings,
+    LayerProbe,
+    LayerReadings,
+    StepReadings,
+    StepZeroProbe,
+)
+from studies.recorded import open_study
 from studies.telemetry import TelemetryTables, pack_steps, unpack_steps
 from tests.studies.plans import study
 
@@ -73,17 +85,28 @@ def test_step_arrays_must_agree_in_length() -> None:
 def test_what_was_written_is_read_back(storage_url: str) -> None:
     """Epochs with layers, steps on request, and both probes; NaN and infinity survive both engines."""
     tables = study(storage_url).telemetry
-    layers = (LayerReadings(name="0", gradient_norm=1.5, update_ratio=1e-3), LayerReadings(name="2"))
+    layers = (
+        LayerReadings(name="0", gradient_norm=1.5, update_ratio=1e-3, weight_norm=7.0),
+        LayerReadings(name="2"),
+    )
     rows = [
         EpochReadings(epoch=0, train_loss=2.3, validation_accuracy=0.1),
-        EpochReadings(epoch=1, train_loss=math.inf, dead_fraction=0.25, layers=layers),
-    ]
-    step_zero = StepZeroProbe(
-        train_loss=2.3, expected_loss=2.302, gradient_norm=0.5, layers=(LayerProbe(name="0", output_std=1.0),)
+        EpochReadings(
+            epoch=1, train_loss=math.inf, dead_fraction=0.25, confidence=0.7, confident_error_rate=0.01,
+            class_accuracy=(0.5, math.nan, 1.0), probe_loss=1 / 3, probe_accuracy=0.9, layers=layers,
+        ),
+    ]  # fmt: skip
+    layer = LayerProbe(
+        name="0", output_std=1.0, weight_gain=1.4, twin_fraction=0.5, is_trainable=False, spectral_ratio=2.0
     )
+    step_zero = StepZeroProbe(
+        train_loss=2.3, expected_loss=2.302, gradient_norm=0.5, output_low=-1.0, output_high=2.0,
+        output_sum_error=0.5, repeat_difference=0.0, layers=(layer,),
+    )  # fmt: skip
     data = DataProbe(
         n_train=8, n_validation=2, n_test=0, input_min=0, input_max=1, input_mean=0.1, input_std=0.3,
-        train_class_counts=(4, 4), validation_class_counts=(1, 1),
+        train_class_counts=(4, 4), validation_class_counts=(1, 1), overlap_fraction=0.5, leak_accuracy=1.0,
+        n_leak_features=10, label_disagreement=0.25, input_shift=0.125,
     )  # fmt: skip
     tables.save_probes(7, step_zero, data)
     tables.save_epoch(7, rows[0], None)
@@ -91,10 +114,58 @@ def test_what_was_written_is_read_back(storage_url: str) -> None:
     read = tables.read(steps=True)[7]
     assert same(read.epochs, tuple(rows))
     assert same(read.step_zero, step_zero)
-    assert read.data == data
+    assert same(read.data, data)
     assert same(read.steps[0], steps(1))
     assert tables.read()[7].steps == ()
     assert tables.read(trial_ids=[8]) == {}
+
+
+def test_code_and_counterfactuals_are_read_back(storage_url: str) -> None:
+    """Alone or beside epochs, and what is written again replaces what was there."""
+    tables = study(storage_url).telemetry
+    code = CodeProbe(stale_gradient_share=1.0, n_layers_without_gradient=2, loss_kind="nll")
+    short = [
+        Counterfactual(change=change, n_steps=200, loss_before=1.0, loss_after=0.5, unchanged_loss_after=0.9)
+        for change in ("one", "other")
+    ]
+    tables.save_code(7, CodeProbe(loss_of_probabilities=True))
+    tables.save_code(7, code)
+    tables.save_counterfactuals(8, short[:1])
+    tables.save_counterfactuals(8, short)
+    tables.save_epoch(8, EpochReadings(epoch=0, train_loss=1.0), None)
+    read = tables.read()
+    assert same(read[7].code, code)
+    assert read[7].counterfactuals == read[7].epochs == ()
+    assert read[8].code is None
+    assert read[8].counterfactuals == tuple(short)
+    assert tables.read(trial_ids=[8]).keys() == {8}
+
+
+def test_a_database_of_before_is_read(sqlite_url: str) -> None:
+    """Without the newer table what it keeps was not read; nothing is written to it, and a writer adds it."""
+    recorded = study(sqlite_url, "old")
+    row = EpochReadings(epoch=1, train_loss=1.0, validation_loss=2.0, confidence=0.5)
+    recorded.telemetry.save_epoch(3, row, None)
+    schema.readings.drop(recorded.storage.engine)
+    (epoch,) = open_study("old", sqlite_url).telemetry.read()[3].epochs
+    assert (epoch.train_loss, epoch.validation_loss) == (1.0, 2.0)
+    assert math.isnan(epoch.confidence)
+    assert epoch.class_accuracy == ()
+    study(sqlite_url, "new").telemetry.save_epoch(4, row, None)
+    assert open_study("new", sqlite_url).telemetry.read()[4].epochs[0].confidence == 0.5
+
+
+def test_a_forgotten_study_leaves_no_readings(sqlite_url: str) -> None:
+    """What the newer table keeps goes with the rest."""
+    recorded, other = study(sqlite_url, "one"), study(sqlite_url, "two")
+    for each in (recorded, other):
+        each.telemetry.save_epoch(each.study_id, EpochReadings(epoch=1, train_loss=1.0), None)
+        each.telemetry.save_code(each.study_id, CodeProbe())
+    with recorded.storage.engine.begin() as connection:
+        schema.forget_study(connection, recorded.study_id)
+    with recorded.storage.engine.connect() as connection:
+        left = connection.execute(sa.select(schema.readings.c.study_id, schema.readings.c.name)).all()
+    assert sorted(left) == [(other.study_id, "code"), (other.study_id, "epoch")]
 
 
 def test_an_epoch_written_again_replaces_the_first(sqlite_url: str) -> None:

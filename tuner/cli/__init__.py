@@ -8,8 +8,10 @@ import typer
 from search_spaces.errors import ConfigurationError, DataError
 from tuner.cli import (
     demonstrating,
+    diagnosing,
     doctoring,
     experimenting,
+    fixing,
     guiding,
     importing,
     measuring_batch,
@@ -38,7 +40,9 @@ for _module in (
     training,
     measuring_rate,
     measuring_batch,
+    diagnosing,
     telling,
+    fixing,
     studying,
     vocabulary,
     importing,

@@ -6,18 +6,21 @@ import logging
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from studies.diagnosis.finding import Finding
+    from studies.diagnosis.finding import Evidence, Finding
     from studies.importance import Importances
     from studies.records import StudyRecord, TrialRecord
 
 _given_storage: str | None = None
 _BAR_CELLS = 24
 _HANDLER = "tuner"
+_MIN_TEXT_CELLS = 30
+"""Narrower than this, wrapped text is harder to read than what the terminal breaks by itself."""
 
 
 def print_json(value: Any) -> None:
@@ -37,6 +40,16 @@ def say(text: str = "", *, head: str = "", style: str = "bold") -> None:
     from rich.text import Text
 
     _console().print(Text.assemble((head, style), text), soft_wrap=True)
+
+
+def say_hanging(head: str, text: str, *, style: str = "", margin: int = 9) -> None:
+    """``head`` in a margin and ``text`` beside it, wrapped to a terminal's width; one line where no terminal is."""
+    console = _console()
+    width = max(console.width - margin, _MIN_TEXT_CELLS)
+    first, *rest = textwrap.wrap(text, width, break_on_hyphens=False) if console.is_terminal else [text]
+    say(first, head=head.ljust(margin), style=style)
+    for line in rest:
+        say(" " * margin + line)
 
 
 def note(text: str, *, quiet: bool = False) -> None:
@@ -158,13 +171,25 @@ def show_findings(findings: Sequence["Finding"], *, missing: Sequence[str] = ())
         where = "study" if finding.trial is None else f"trial {finding.trial}"
         color = {"blocker": "red", "warning": "yellow"}.get(finding.severity.value, "cyan")
         say(f" {finding.symptom} in {where}", head=f"\n{finding.severity.value}", style=color)
-        say(f"  {finding.sentence}")
+        say_hanging("  ", finding.sentence, margin=2)
+        if finding.causes:
+            said = ", ".join(f"{cause.name} ({cause.confidence:.2g})" for cause in finding.causes)
+            say_hanging("  cause", said)
         for evidence in finding.evidence:
-            value, threshold = number(evidence.value), number(evidence.threshold)
-            say(f"  seen  {evidence.quantity} = {value} (threshold {threshold}; {evidence.source})")
-        for remedy in finding.remedies[:3]:
-            say(f"  try   {remedy.sentence}")
+            say_hanging("  seen", _seen(evidence))
+        if finding.alternatives:
+            say_hanging("  apart", finding.alternatives)
+        if finding.consequences:
+            say_hanging("  so", f"{', '.join(finding.consequences)}: what follows from it")
+        for remedy in finding.remedies:
+            say_hanging("  try", remedy.sentence)
     _show_missing(missing)
+
+
+def _seen(evidence: "Evidence") -> str:
+    where = f" in {evidence.place}" if evidence.place else ""
+    limit = f"threshold {number(evidence.threshold)}; {evidence.source}"
+    return f"{evidence.quantity} = {number(evidence.value)}{where} ({limit})"
 
 
 def _show_missing(missing: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""``tuner diagnose``, ``tuner importance``, ``tuner report`` and ``tuner dashboard``. None of them loads torch."""
+"""``tuner importance``, ``tuner report`` and ``tuner dashboard``. None of them loads torch."""
 
 import sys
 from pathlib import Path
@@ -8,37 +8,16 @@ import typer
 
 from search_spaces.errors import ConfigurationError
 from tuner.cli import options
-from tuner.cli.output import next_commands, note, print_json, say, show_findings, show_importances
+from tuner.cli.output import next_commands, note, print_json, say, show_importances
 
 if TYPE_CHECKING:
     from studies.telling import Told
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command()(diagnose)
     app.command()(importance)
     app.command()(report)
     app.command()(dashboard)
-
-
-def diagnose(
-    study: options.StudyArgument,
-    trial: Annotated[int | None, typer.Option(help="One trial, by its number.")] = None,
-    storage: options.Storage = None,
-    as_json: options.Json = False,
-) -> None:
-    """What is wrong, how it shows, and what to change. "Nothing wrong" is an answer."""
-    from studies.diagnosis import diagnose_record, missing_evidence
-    from studies.recorded import open_study
-
-    record = open_study(study, storage).record(steps=trial is not None)
-    findings = diagnose_record(record, trial)
-    if as_json:
-        print_json({"study": study, "findings": [finding.to_json() for finding in findings]})
-        return
-    say(f"{study}, {len(record.trials)} {'trial' if len(record.trials) == 1 else 'trials'}", head="Study   ")
-    show_findings(findings, missing=missing_evidence(record))
-    next_commands(f"tuner report {study}", f"tuner importance {study}")
 
 
 def importance(

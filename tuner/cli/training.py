@@ -48,6 +48,13 @@ def train(
     storage: options.Storage = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
+    probe_causes: Annotated[
+        bool,
+        typer.Option(
+            "--probe-causes",
+            help="Where causes are hard to tell apart, go on for seconds with one change at a time.",
+        ),
+    ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     log_file: options.LogFile = None,
@@ -74,6 +81,7 @@ def train(
         device=device,
         on_epoch=show,
         announce=lambda line: note(line, quiet=quiet),
+        probe_causes=probe_causes,
     )
     if as_json:
         print_json(trained.to_json())

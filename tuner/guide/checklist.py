@@ -9,6 +9,7 @@ from search_spaces.edits import Edit
 from studies.diagnosis import Finding, diagnose_record
 from studies.encoding import jsonable
 from tuner.guide.rounds import Round
+from tuner.proving import Proof
 
 
 class ItemState(StrEnum):
@@ -50,6 +51,8 @@ class Notes:
     step: str
     items: list[Item] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
+    proofs: list[Proof] = field(default_factory=list)
+    """Of remedies that were tried between rounds."""
 
     def done(self, name: str, why: str, **numbers: Any) -> None:
         self.items.append(Item(name=name, state=ItemState.DONE, why=why, numbers=numbers))

@@ -8,6 +8,7 @@ from studies.diagnosis import Finding, Severity, diagnose_record
 from tuner.guide import questions
 from tuner.guide.checklist import Item, ItemState, Notes
 from tuner.guide.plan import STEPS
+from tuner.guide.remedying import try_remedy
 from tuner.guide.rounds import Candidate, RateLimit, Round, Tried
 from tuner.guide.session import FINER, WIDER, Session, label
 from tuner.searching.equivalence import canonical
@@ -49,6 +50,7 @@ def search_round(
     for each in (round_, wider, finer):
         if each is not None:
             note_findings(session, notes, each)
+    try_remedy(session, notes, name, last)
     return round_
 
 

@@ -15,6 +15,7 @@ from tuner.searching.duplicates import FinishedTwins
 from tuner.searching.failures import Failures
 from tuner.searching.objective import Objective, taken_over
 from tuner.searching.parallelism import LaneChoice
+from tuner.searching.sparing import Sparing
 from tuner.searching.strategy import make_pruner, make_sampler
 from tuner.searching.weights import WeightsOfBest
 from tuner.training.lanes.structure import structural_levers, structure_of
@@ -120,6 +121,7 @@ class AskTellLoop:
             weights=WeightsOfBest(recorded, self._desk.study, objective.dataset),
             should_stop=limits.reached,
             stopwatch=self._stopwatch,
+            sparing=Sparing(seed=self._plan.seed, share=self._plan.spared_share),
             on_epoch=on_epoch,
         )
         self._waiting: list[HeldTrial] = []

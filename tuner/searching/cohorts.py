@@ -11,6 +11,7 @@ from tuner.searching.desk import STORAGE_ERRORS, Desk, HeldTrial
 from tuner.searching.failures import Failures
 from tuner.searching.objective import Objective, Trained
 from tuner.searching.pruners import CohortPruner
+from tuner.searching.sparing import NO_SPARING, Sparing
 from tuner.searching.weights import WeightsOfBest
 from tuner.training.cohort import Cohort
 from tuner.training.lanes.lane import Lane
@@ -38,6 +39,7 @@ class CohortTrainer:
         objective: makes the cohorts.
         desk: where the trials come from and go back to.
         pruner: judges the lanes after each epoch.
+        sparing: says which of the lanes that it condemns run on, to check it.
         failures: asked whether the same exception keeps coming.
         weights: keeps those of the best trial.
         should_stop: an outcome ends all lanes, whose trials are handed back.
@@ -45,7 +47,7 @@ class CohortTrainer:
         on_epoch: called after each epoch of each lane, with the trial's number.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword per concern
         self,
         objective: Objective,
         desk: Desk,
@@ -55,11 +57,13 @@ class CohortTrainer:
         weights: WeightsOfBest,
         should_stop: Callable[[], Outcome | None],
         stopwatch: Stopwatch,
+        sparing: Sparing = NO_SPARING,
         on_epoch: Callable[[int, EpochReadings], None] = lambda _number, _readings: None,
     ) -> None:
         self._objective = objective
         self._desk = desk
         self._pruner = pruner
+        self._sparing = sparing
         self._failures = failures
         self._weights = weights
         self._should_stop = should_stop
@@ -110,11 +114,11 @@ class CohortTrainer:
             self._on_epoch(held.number, lane.last_readings)
 
     def _judge(self, lanes: dict[Lane, HeldTrial]) -> None:
-        """Stop the lanes that the pruner condemns, all of them looked at together."""
+        """Stop the lanes that the pruner condemns and nobody spares, all of them looked at together."""
         direction = self._desk.study.direction
         with self._stopwatch.on("sampler"):
             judged = {
-                held.number: lane
+                held.number: (lane, held)
                 for lane, held in lanes.items()
                 if held.values and not lane.has_ended and lane.n_epochs_done < lane.config.epochs
             }
@@ -132,7 +136,15 @@ class CohortTrainer:
                 ],
             )
             for number in condemned:
-                judged[number].stop(Outcome.PRUNED)
+                self._end_or_spare(*judged[number])
+
+    def _end_or_spare(self, lane: Lane, held: HeldTrial) -> None:
+        epoch = lane.n_epochs_done
+        # What has no finite value is no misjudged late bloomer.
+        if held.values[epoch] is not None and self._sparing.spares(held.number):
+            self._desk.spare(held, epoch)
+        else:
+            lane.stop(Outcome.PRUNED)
 
     def _settle(self, lanes: dict[Lane, HeldTrial]) -> int:
         """Tell the lanes that have ended, write what is due, and let go of what is no longer ours; how many ended."""

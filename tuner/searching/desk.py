@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from studies.batch import Batch, Told
 from studies.leases import Lease, Leases, Refusal
 from studies.recorded import RecordedStudy
-from studies.records import Outcome
+from studies.records import SPARED_AT, Outcome
 from tuner.searching.objective import Suggested, Trained
 from tuner.training.lanes.lane import Lane
 from tuner.training.stopwatch import Stopwatch
@@ -36,6 +36,8 @@ class HeldTrial:
     """What the trained epochs gave, by epoch; None for what is not finite."""
     last_reported: int = 0
     """Epoch. A trial that is trained again, alone, comes through the same epochs; Optuna is told of each once."""
+    spared_at: int | None = None
+    """The epoch after which it was first condemned, if it runs on all the same."""
     is_lost: bool = False
     """Another worker has taken it over: its work here is dropped, and nothing more may be set on the trial."""
 
@@ -138,6 +140,12 @@ class Desk:
             if value is not None and epoch > held.last_reported:
                 held.trial.report(value, epoch)
                 held.last_reported = epoch
+
+    def spare(self, held: HeldTrial, epoch: int) -> None:
+        """Note that a condemned trial runs on; only the first time counts. Not of a lost trial."""
+        if held.spared_at is None and not held.is_lost:
+            held.spared_at = epoch
+            held.trial.set_user_attr(SPARED_AT, epoch)
 
     def flush(self) -> None:
         """Write all that is pending in one transaction, and find out what is no longer ours, which is dropped."""

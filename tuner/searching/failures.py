@@ -1,15 +1,13 @@
 """Exceptions of trials: each is told as its trial's own, and the same one again and again ends the search."""
 
 import logging
-import traceback
-from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.records import Outcome, TrialError
 from tuner.searching.desk import Desk, HeldTrial
-from tuner.training.functions import UserCodeError
+from tuner.training.functions import error_record
 
 SAME_ERRORS_TO_HALT = 3
 """The same exception so many times in a row is the code's fault, not the config's."""
@@ -58,13 +56,3 @@ def repeated_error(study: optuna.Study, *, since: int) -> TrialError | None:
 def _ended_by_itself(trial: FrozenTrial) -> bool:
     is_failed = trial.state is TrialState.FAIL and trial.user_attrs.get("outcome") == Outcome.FAILED
     return trial.state in {TrialState.COMPLETE, TrialState.PRUNED} or is_failed
-
-
-def error_record(error: BaseException) -> TrialError:
-    """What is kept of an exception: its type, its text, and where it came from."""
-    if isinstance(error, UserCodeError) and error.__cause__ is not None:
-        error = error.__cause__
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    message = str(error).strip() or type(error).__name__
-    return TrialError(type=type(error).__name__, message=message[:2000], where=where)

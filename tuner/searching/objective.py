@@ -17,11 +17,12 @@ from search_spaces import Space, load_space
 from search_spaces.catalog import decided
 from search_spaces.errors import ConfigurationError, unknown_name
 from studies.recorded import REUSES, telemetry_of
-from studies.records import Outcome
+from studies.records import SPARED_AT, Outcome
 from studies.telemetry import TelemetryTables
 from tuner.searching.duplicates import FINGERPRINT, FinishedTwins, fingerprint, outcome_of
 from tuner.searching.names import is_importable, task_name
-from tuner.searching.pruners import FIRST_RUNG
+from tuner.searching.pruners import FIRST_RUNG, CohortPruner
+from tuner.searching.sparing import Sparing
 from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig, direction_of
 from tuner.training.data import Dataset, load_dataset
@@ -245,8 +246,18 @@ class Objective:
         if value is None:
             return
         trial.report(value, lane.n_epochs_done)
-        if lane.n_epochs_done < lane.config.epochs and trial.should_prune():
+        is_condemned = lane.n_epochs_done < lane.config.epochs and trial.should_prune()
+        if is_condemned and not self._is_spared(trial, lane.n_epochs_done):
             lane.stop(Outcome.PRUNED)
+
+    def _is_spared(self, trial: optuna.Trial, epoch: int) -> bool:
+        """Whether a condemned trial runs on, to check the pruner; someone else's pruner has the last word."""
+        is_ours = isinstance(trial.study.pruner, CohortPruner)
+        if not is_ours or not Sparing(seed=self.seed).spares(trial.number):
+            return False
+        if SPARED_AT not in trial.user_attrs:
+            trial.set_user_attr(SPARED_AT, epoch)
+        return True
 
     def _tested(self, lane: Lane) -> dict[str, float]:
         """What the best weights reach on the test split, where that was asked for and there are both."""

@@ -15,11 +15,11 @@ from typing import Protocol
 
 import torch
 
-from tuner.searching.failures import error_record
 from tuner.searching.lane_probe import LaneProbe, clock_of
 from tuner.searching.objective import Objective
 from tuner.searching.worker_count import WorkerChoice, choose_workers, counted
 from tuner.training.batching.memory import HEADROOM, is_out_of_memory, memory_meter
+from tuner.training.functions import error_record
 from tuner.training.lanes.structure import structural_levers
 
 PROBE_SECONDS = 0.4

@@ -11,6 +11,7 @@ from studies.plan import GRID_RESOLUTION, StudyPlan
 from tuner.searching.names import is_importable, task_name
 from tuner.searching.objective import Objective
 from tuner.searching.points import check_grid
+from tuner.searching.sparing import SPARED_SHARE
 from tuner.searching.strategy import LISTED, check_strategy
 from tuner.training.config import TrainingConfig
 
@@ -44,6 +45,7 @@ def plan_of(
         space=objective.searched_space.to_json(),
         sampler=sampler,
         pruner=pruner,
+        spared_share=0.0 if pruner == "none" else SPARED_SHARE,
         epochs=config.epochs,
         seed=objective.seed,
         metric=objective.metric,

@@ -4,7 +4,6 @@ A training on leaking, broken or badly scaled data still ends with a number; not
 number is worth nothing. All checks together read MNIST's 70,000 images in well under a second.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from search_spaces.errors import DataError
 from studies.diagnosis import thresholds
 from tuner.training.augmentation import augmentation
 from tuner.training.config import TrainingConfig
+from tuner.training.data_probe import feature_shift, overall
+from tuner.training.datasets.copies import sample_numbers
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.input_scaling import channel_statistics, input_scaling
 from tuner.training.datasets.splits import Splits, split_dataset
@@ -119,12 +120,13 @@ def non_finite_values(splits: Splits, _config: TrainingConfig) -> DataCheck:
 
 def duplicates_across_splits(splits: Splits, _config: TrainingConfig) -> DataCheck:
     """Samples of validation and test whose inputs, byte for byte, are in another split too."""
-    train, validation, test = (_digests(x) for x in (splits.train_x, splits.validation_x, splits.test_x))
-    in_train, in_validation = set(train), set(validation)
+    # A data set without a test split has no sample there.
+    train, validation, *others = sample_numbers(*(x for _, x, _ in _parts(splits)))
+    test = others[0] if others else train[:0]
     leaks = {
-        "validation_in_train": [place for place, digest in enumerate(validation) if digest in in_train],
-        "test_in_train": [place for place, digest in enumerate(test) if digest in in_train],
-        "test_in_validation": [place for place, digest in enumerate(test) if digest in in_validation],
+        "validation_in_train": np.flatnonzero(np.isin(validation, train)).tolist(),
+        "test_in_train": np.flatnonzero(np.isin(test, train)).tolist(),
+        "test_in_validation": np.flatnonzero(np.isin(test, validation)).tolist(),
     }
     sizes = {
         "validation_in_train": len(validation),
@@ -140,7 +142,7 @@ def duplicates_across_splits(splits: Splits, _config: TrainingConfig) -> DataChe
         numbers={
             **{name: len(places) for name, places in leaks.items()},
             "largest_share": shares[worst],
-            "within_train": len(train) - len(in_train),
+            "within_train": len(train) - len(np.unique(train)),
             "examples": {name: places[:N_EXAMPLES] for name, places in leaks.items() if places},
         },
     )
@@ -217,13 +219,14 @@ def normalization(splits: Splits, config: TrainingConfig) -> DataCheck:
     statistics = splits.train_statistics
     scaling = input_scaling(config, splits.train_x, statistics)
     shift, factor = scaling.shift.cpu().flatten().double(), scaling.factor.cpu().flatten().double()
-    mean, std = _overall((statistics.mean - shift) * factor, statistics.std * factor)
+    mean, std = overall((statistics.mean - shift) * factor, statistics.std * factor)
     ends = torch.stack([statistics.low - shift, statistics.high - shift]).mul(factor).abs()
     largest = float(ends[ends.isfinite()].max()) if ends.isfinite().any() else math.nan
     offset = abs(mean) / std if std > 0 else math.inf
     n_constant = int((statistics.std == 0).sum())
     numbers = {"mean": mean, "std": std, "largest": largest, "constant_channels": n_constant}
-    too_large, too_far = largest > thresholds.INPUT_MAGNITUDE.value, offset > thresholds.INPUT_OFFSET.value
+    too_large = math.hypot(mean, std) > thresholds.INPUT_SIZE.value
+    too_far = offset > thresholds.INPUT_OFFSET.value
     reading = f"mean {mean:.3g}, deviation {std:.3g}, largest value {largest:.3g}"
     advice = "is larger than networks expect" if too_large else "lies far from 0 for its spread"
     return DataCheck(
@@ -294,14 +297,6 @@ def _n_non_finite(x: Tensor) -> int:
     return int((~torch.isfinite(x)).sum()) if x.is_floating_point() else 0
 
 
-def _digests(x: Tensor | None) -> list[bytes]:
-    """A hash of each sample's bytes: 16 bytes of BLAKE2 never meet by chance, and keep no copy of the data."""
-    if x is None:
-        return []
-    rows = np.ascontiguousarray(x.cpu().numpy()).reshape(len(x), -1).view(np.uint8)
-    return [hashlib.blake2b(row.data, digest_size=16).digest() for row in rows]
-
-
 def _graded(share: float, *, warning: float, blocker: float) -> CheckVerdict:
     if share >= blocker:
         return CheckVerdict.BLOCKER
@@ -326,15 +321,9 @@ def _same_mix_p_value(one: "np.ndarray[Any, Any]", other: "np.ndarray[Any, Any]"
     return float(tail)
 
 
-def _overall(mean: Tensor, std: Tensor) -> tuple[float, float]:
-    """Mean and deviation of all values, from those of channels with as many values each."""
-    total = mean.mean()
-    return float(total), float(((std**2 + (mean - total) ** 2).mean()).sqrt())
-
-
 def _overall_of(x: Tensor) -> tuple[float, float]:
     statistics = channel_statistics(x)
-    return _overall(statistics.mean, statistics.std)
+    return overall(statistics.mean, statistics.std)
 
 
 def _augmented_sample(splits: Splits, config: TrainingConfig) -> tuple[Tensor, Tensor]:
@@ -355,4 +344,4 @@ def _pixel_drift(original: Tensor, augmented: Tensor) -> float:
     """
     difference = (augmented - original).double()
     noise = difference.var(0) / len(difference) if len(difference) > 1 else torch.zeros(())
-    return math.sqrt(max(float((difference.mean(0).square() - noise).mean()), 0.0))
+    return feature_shift(difference.mean(0), noise)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import ConfigurationError
+from studies.records import TrialError
 
 
 class UserCodeError(ConfigurationError):
@@ -62,3 +63,13 @@ def import_function(spec: str, *, purpose: str) -> Callable[..., Any]:
             f"which has {found or 'none'}."
         )
     return function  # type: ignore[no-any-return]  # getattr of a module is Any; callable() was checked
+
+
+def error_record(error: BaseException) -> TrialError:
+    """What is kept of an exception: its type, its text, and where it came from."""
+    if isinstance(error, UserCodeError) and error.__cause__ is not None:
+        error = error.__cause__
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    message = str(error).strip() or type(error).__name__
+    return TrialError(type=type(error).__name__, message=message[:2000], where=where)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from studies.readings import NAN, EpochReadings
+from studies.readings import EpochReadings
 from studies.records import Outcome
 from tuner.training.config import TrainingConfig
 from tuner.training.course import Course
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.splits import Splits, split_by_config
-from tuner.training.evaluation import Evaluation
+from tuner.training.evaluation import UNREAD
 from tuner.training.losses import training_loss
 from tuner.training.models import ModelBuilder
 from tuner.training.one_epoch import EpochTrainer
@@ -103,8 +103,7 @@ class TrainingRun(Course):
         started = time.perf_counter()
         self.data_probe = self._reader.data()
         self.step_zero = self._reader.step_zero(self._loss, seed=self.config.seed)
-        train, validation = self._reader.untrained()
-        readings = untrained_readings(train, validation, self.step_zero)
+        readings = untrained_readings(self._reader.untrained(), self.step_zero)
         return dataclasses.replace(readings, seconds=time.perf_counter() - started)
 
     def _train_epoch(self, epoch: int) -> EpochReadings | None:
@@ -121,12 +120,15 @@ class TrainingRun(Course):
         steps = trained.readings(epoch, self.config)
         has_diverged = not (np.isfinite(steps.train_loss).all() and self._reader.has_finite_parameters())
         is_lost = has_diverged and self.config.stop_on_divergence
+        validation = UNREAD if is_lost else self._reader.validation()
+        seen = self._reader.probe_pass()
         readings = epoch_readings(
             trained,
             steps,
             self.config,
-            validation=Evaluation(loss=NAN) if is_lost else self._reader.validation(),
-            layers=() if probe is None else self._reader.layer_readings(probe),
+            validation=validation,
+            probe=UNREAD if is_lost or seen is None else self._reader.probe_evaluation(seen),
+            layers=() if probe is None or seen is None else probe.readings(seen.activities),
             training_seconds=done.seconds,
         )
         readings = dataclasses.replace(readings, seconds=time.perf_counter() - started)

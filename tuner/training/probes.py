@@ -1,4 +1,4 @@
-"""What is read of a model beyond its loss: gradients, updates and activations by layer, and the data itself.
+"""What is read of a model beyond its loss: gradients, updates and activations by layer.
 
 A layer is a module that owns a weight of two dimensions or more, under its name in ``named_modules``; so a
 normalization is no layer of its own.
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.modules.conv import _ConvNd
 
-from studies.readings import NAN, DataProbe, LayerProbe, LayerReadings, StepZeroProbe
-from tuner.training.datasets.input_scaling import InputScaling
+from studies.readings import NAN, LayerProbe, LayerReadings, StepZeroProbe
 from tuner.training.datasets.splits import Splits
 from tuner.training.losses import Loss
+from tuner.training.weights import spectral_ratio, twin_fraction, weight_gain, weight_matrix
 
 PROBE_BATCH = 512
 """Training images on which activations are read: enough to tell a unit that is off from one that is rare."""
@@ -117,6 +117,7 @@ def layer_readings(
                 update_ratio=_median(ratios[position] for _norms, ratios in steps),
                 dead_fraction=activity.dead_fraction,
                 saturated_fraction=activity.saturated_fraction,
+                weight_norm=activity.weight_norm,
             )
         )
     return tuple(rows)
@@ -124,18 +125,26 @@ def layer_readings(
 
 @dataclass(kw_only=True)
 class Activity:
-    """What one layer's output, and the activation behind it, look like on the probe batch."""
+    """What one layer, its output and the activation behind it look like on the probe batch."""
 
     output_std: float = NAN
     dead_fraction: float = NAN
     saturated_fraction: float = NAN
+    weight_norm: float = NAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbePass:
+    """One eval-mode pass over the probe batch."""
+
+    outputs: Tensor
+    activities: Mapping[str, Activity]
+    """By layer name."""
 
 
 @torch.no_grad()
-def read_activities(
-    model: nn.Module, layers: tuple[WatchedLayer, ...], inputs: Tensor
-) -> dict[str, Activity]:
-    """The activity of each layer on ``inputs`` (scaled), in eval mode, by layer name.
+def probe_pass(model: nn.Module, layers: tuple[WatchedLayer, ...], inputs: Tensor) -> ProbePass:
+    """What ``model`` makes of ``inputs`` (scaled) in eval mode, and the activity of each layer on the way.
 
     Activations count for the layer that ran last before them, so a normalization in between does not matter.
     Activations called as functions are not seen. Leaves the model in eval mode.
@@ -143,8 +152,11 @@ def read_activities(
     model.eval()
     seen: dict[str, Activity] = {}
     with _hooks(model, layers, seen):
-        model(inputs)
-    return seen
+        outputs = model(inputs)
+    norms = torch.stack([_norm(layer.weights) for layer in layers]).tolist() if layers else []
+    for layer, norm in zip(layers, norms, strict=True):
+        seen.setdefault(layer.name, Activity()).weight_norm = norm
+    return ProbePass(outputs=outputs, activities=seen)
 
 
 @contextmanager
@@ -201,66 +213,65 @@ def probe_batch(splits: Splits) -> tuple[Tensor, Tensor]:
 def read_step_zero(
     model: nn.Module, layers: tuple[WatchedLayer, ...], loss: Loss, inputs: Tensor, y: Tensor, splits: Splits
 ) -> StepZeroProbe:
-    """One forward and backward pass of the untrained ``model`` in train mode; leaves the model as it was.
+    """Two eval-mode passes of the untrained ``model``, and one forward and backward in train mode.
 
-    Draws dropout masks from torch's global generator, so the caller isolates it.
+    Leaves the model as it was. Draws dropout masks from torch's global generator, so the caller isolates it.
     """
-    activities = read_activities(model, layers, inputs)
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    first, again = (probe_pass(model, layers, inputs.clone()) for _ in range(2))
     model.train()
     value = loss(model(inputs), y)
     value.backward()  # type: ignore[no-untyped-call]  # torch does not type it
-    rows = [
-        LayerProbe(
-            name=layer.name,
-            gradient_norm=float(_gradient_norm(layer.parameters)),
-            weight_norm=float(_norm([weight.detach() for weight in layer.weights])),
-            output_std=activities.get(layer.name, Activity()).output_std,
-            dead_fraction=activities.get(layer.name, Activity()).dead_fraction,
-            saturated_fraction=activities.get(layer.name, Activity()).saturated_fraction,
-        )
-        for layer in layers
-    ]
+    rows = [layer_probe(layer, first.activities.get(layer.name, Activity())) for layer in layers]
     gradient_norm = float(_gradient_norm(list(model.parameters())))
     for parameter in model.parameters():
         parameter.grad = None
     with torch.no_grad():
         for buffer, before in buffers:
             buffer.copy_(before)
+    has_classes = splits.kind == "classification"
     return StepZeroProbe(
         train_loss=float(value.detach()),
-        expected_loss=math.log(splits.n_outputs) if splits.kind == "classification" else NAN,
+        expected_loss=math.log(splits.n_outputs) if has_classes else NAN,
         gradient_norm=gradient_norm,
+        output_low=float(first.outputs.min()),
+        output_high=float(first.outputs.max()),
+        output_sum_error=sum_error(first.outputs) if has_classes else NAN,
+        repeat_difference=relative_difference(first.outputs, again.outputs),
         layers=tuple(rows),
     )
 
 
-def read_data(splits: Splits, scaling: InputScaling) -> DataProbe:
-    """The train split as the network sees it, from statistics taken once for all trials on these splits."""
-    known = splits.train_statistics
-    shift, factor = scaling.shift.double().cpu().flatten(), scaling.factor.double().cpu().flatten()
-    mean, std = (known.mean - shift) * factor, known.std * factor
-    overall_mean = float(mean.mean())
-    n_bad_validation = splits.validation_x.numel() - int(splits.validation_x.isfinite().sum())
-    return DataProbe(
-        n_train=len(splits.train_x),
-        n_validation=len(splits.validation_x),
-        n_test=splits.n_test,
-        input_min=float(((known.low - shift) * factor).min()),
-        input_max=float(((known.high - shift) * factor).max()),
-        input_mean=overall_mean,
-        # Channels have equal counts: total variance = mean variance within + variance between channels.
-        input_std=math.sqrt(float(std.square().mean() + (mean - overall_mean).square().mean())),
-        n_non_finite=known.n_non_finite + n_bad_validation,
-        train_class_counts=_class_counts(splits.train_y, splits),
-        validation_class_counts=_class_counts(splits.validation_y, splits),
+def sum_error(outputs: Tensor) -> float:
+    """Mean of ``|sum of a sample's outputs - 1|``, of outputs [n, ...]."""
+    return float((outputs.flatten(1).sum(1) - 1).abs().mean())
+
+
+def relative_difference(outputs: Tensor, again: Tensor) -> float:
+    """The largest difference of two passes over the same inputs, over the outputs' deviation."""
+    difference = float((outputs - again).abs().max())
+    deviation = float(outputs.std(correction=0))
+    if not deviation:
+        return math.inf if difference else 0.0
+    return difference / deviation
+
+
+def layer_probe(layer: WatchedLayer, activity: Activity) -> LayerProbe:
+    """After ``backward()``."""
+    is_trainable = any(parameter.requires_grad for parameter in layer.parameters)
+    matrix = weight_matrix(layer.module, layer.weights)
+    return LayerProbe(
+        name=layer.name,
+        gradient_norm=float(_gradient_norm(layer.parameters)),
+        weight_norm=activity.weight_norm,
+        weight_gain=weight_gain(matrix),
+        output_std=activity.output_std,
+        dead_fraction=activity.dead_fraction,
+        saturated_fraction=activity.saturated_fraction,
+        twin_fraction=twin_fraction(matrix),
+        is_trainable=is_trainable,
+        spectral_ratio=NAN if is_trainable else spectral_ratio(matrix),
     )
-
-
-def _class_counts(y: Tensor, splits: Splits) -> tuple[int, ...]:
-    if splits.kind == "regression":
-        return ()
-    return tuple(torch.bincount(y.cpu(), minlength=splits.n_outputs).tolist())
 
 
 def _gradient_norm(parameters: Sequence[Parameter]) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,19 +19,19 @@ from studies.readings import (
     StepZeroProbe,
 )
 from tuner.training.config import TrainingConfig
+from tuner.training.data_probe import read_data
 from tuner.training.datasets.input_scaling import InputScaling
 from tuner.training.datasets.splits import Splits
-from tuner.training.evaluation import Evaluation, evaluate
+from tuner.training.evaluation import UNREAD, Evaluation, evaluate, evaluate_outputs
 from tuner.training.losses import Loss
 from tuner.training.one_epoch import EpochPass, clip_norm
 from tuner.training.precision import forward, targets, weight_type
 from tuner.training.probes import (
-    Activity,
+    ProbePass,
     UpdateProbe,
     WatchedLayer,
     probe_batch,
-    read_activities,
-    read_data,
+    probe_pass,
     read_step_zero,
     watched_layers,
 )
@@ -68,18 +69,18 @@ def epoch_readings(
     config: TrainingConfig,
     *,
     validation: Evaluation,
+    probe: Evaluation,
     layers: tuple[LayerReadings, ...],
     training_seconds: float,
 ) -> EpochReadings:
-    """The row of a trained epoch, but for ``seconds``."""
+    """The row of a trained epoch, but for ``seconds``; ``probe`` is the network on the probe batch."""
     n_samples = sum(done.sizes)
     return EpochReadings(
         epoch=steps.epoch,
         train_loss=float(np.average(steps.train_loss.astype(np.float64), weights=done.sizes)),
         train_accuracy=NAN if done.n_hits is None else done.n_hits / n_samples,
-        validation_loss=validation.loss,
-        validation_accuracy=validation.accuracy,
-        calibration_error=validation.calibration_error,
+        **_validation_readings(validation),
+        **_probe_readings(probe),
         learning_rate=float(steps.learning_rate[-1]),
         gradient_norm=float(steps.gradient_norm.astype(np.float64).mean()),
         clip_fraction=float(steps.clipped.mean()) if clip_norm(config) else NAN,
@@ -89,20 +90,43 @@ def epoch_readings(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Untrained:
+    """The untrained network in eval mode."""
+
+    train: Evaluation
+    validation: Evaluation
+    probe: Evaluation
+
+
 def untrained_readings(
-    train: Evaluation, validation: Evaluation, step_zero: StepZeroProbe, *, seconds: float = NAN
+    untrained: Untrained, step_zero: StepZeroProbe, *, seconds: float = NAN
 ) -> EpochReadings:
     """The row of epoch 0."""
     return EpochReadings(
         epoch=0,
-        train_loss=train.loss,
-        train_accuracy=train.accuracy,
-        validation_loss=validation.loss,
-        validation_accuracy=validation.accuracy,
-        calibration_error=validation.calibration_error,
+        train_loss=untrained.train.loss,
+        train_accuracy=untrained.train.accuracy,
+        **_validation_readings(untrained.validation),
+        **_probe_readings(untrained.probe),
         dead_fraction=_worst([layer.dead_fraction for layer in step_zero.layers]),
         seconds=seconds,
     )
+
+
+def _validation_readings(found: Evaluation) -> dict[str, Any]:
+    return {
+        "validation_loss": found.loss,
+        "validation_accuracy": found.accuracy,
+        "calibration_error": found.calibration_error,
+        "confidence": found.confidence,
+        "confident_error_rate": found.confident_error_rate,
+        "class_accuracy": found.class_accuracy,
+    }
+
+
+def _probe_readings(found: Evaluation) -> dict[str, Any]:
+    return {"probe_loss": found.loss, "probe_accuracy": found.accuracy}
 
 
 @dataclass(kw_only=True)
@@ -114,14 +138,14 @@ class EpochReader:
     scaling: InputScaling
     config: TrainingConfig
     is_complete: bool
-    """False leaves out what costs time: calibration, gradients, layers."""
+    """False leaves out what costs time: calibration, probes, gradients, layers, and most of the data's probe."""
 
     def __post_init__(self) -> None:
         self._layers: tuple[WatchedLayer, ...] = watched_layers(self.model)
         self._probe_x, self._probe_y = probe_batch(self.splits)
 
     def data(self) -> DataProbe:
-        return read_data(self.splits, self.scaling)
+        return read_data(self.splits, self.scaling, self.config, is_complete=self.is_complete)
 
     def step_zero(self, loss: Loss, *, seed: int) -> StepZeroProbe:
         """The untrained model; draws from a random stream of its own, so that probing changes no training."""
@@ -129,9 +153,15 @@ class EpochReader:
         with RandomStream(seed, self.splits.device).active():
             return read_step_zero(self.model, self._layers, loss, self._probe_inputs(), y, self.splits)
 
-    def untrained(self) -> tuple[Evaluation, Evaluation]:
-        """Train and validation in eval mode."""
-        return self.evaluation(self.splits.train_x, self.splits.train_y), self.validation()
+    def untrained(self) -> Untrained:
+        """Train, validation and probe batch in eval mode."""
+        return Untrained(
+            train=self.evaluation(self.splits.train_x, self.splits.train_y, in_detail=False),
+            validation=self.validation(),
+            probe=self.evaluation(self._probe_x, self._probe_y, in_detail=False)
+            if self.is_complete
+            else UNREAD,
+        )
 
     def update_probe(self) -> UpdateProbe | None:
         """What reads gradients and updates in the next epoch."""
@@ -147,30 +177,33 @@ class EpochReader:
         )
 
     def validation(self) -> Evaluation:
-        return self.evaluation(
-            self.splits.validation_x, self.splits.validation_y, with_calibration=self.is_complete
-        )
+        return self.evaluation(self.splits.validation_x, self.splits.validation_y, in_detail=self.is_complete)
 
-    def evaluation(self, x: Tensor, y: Tensor, *, with_calibration: bool = True) -> Evaluation:
+    def evaluation(self, x: Tensor, y: Tensor, *, in_detail: bool) -> Evaluation:
         return evaluate(
             self.model,
             self.scaling,
             x,
             y,
             kind=self.splits.kind,
-            with_calibration=with_calibration,
+            in_detail=in_detail,
             forward=lambda model, inputs: forward(model, inputs, self.config),
         )
 
     def has_finite_parameters(self) -> bool:
         return are_finite(self.model)
 
-    def layer_readings(self, probe: UpdateProbe) -> tuple[LayerReadings, ...]:
-        """What ``probe`` read, with the activities of the model as it is now."""
-        return probe.readings(self.activities())
+    def probe_pass(self) -> ProbePass | None:
+        """The model as it is now on the probe batch."""
+        if not self.is_complete:
+            return None
+        return probe_pass(self.model, self._layers, self._probe_inputs())
 
-    def activities(self) -> dict[str, Activity]:
-        return read_activities(self.model, self._layers, self._probe_inputs())
+    def probe_evaluation(self, done: ProbePass) -> Evaluation:
+        """What its outputs are worth."""
+        y = targets(self._probe_y, self.config)
+        (found,) = evaluate_outputs(done.outputs[None], y, kind=self.splits.kind)
+        return found
 
     def _probe_inputs(self) -> Tensor:
         inputs: Tensor = self.scaling(self._probe_x)

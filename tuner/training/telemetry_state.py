@@ -7,6 +7,8 @@ import numpy as np
 import torch
 
 from studies.readings import (
+    CodeProbe,
+    Counterfactual,
     DataProbe,
     EpochReadings,
     LayerProbe,
@@ -29,12 +31,14 @@ def telemetry_to_state(telemetry: Telemetry) -> dict[str, Any]:
         ],
         "step_zero": dataclasses.asdict(telemetry.step_zero) if telemetry.step_zero else None,
         "data": dataclasses.asdict(telemetry.data) if telemetry.data else None,
+        "code": dataclasses.asdict(telemetry.code) if telemetry.code else None,
+        "counterfactuals": [dataclasses.asdict(each) for each in telemetry.counterfactuals],
     }
 
 
 def telemetry_from_state(state: dict[str, Any]) -> Telemetry:
-    """The inverse of `telemetry_to_state`."""
-    step_zero, data = state["step_zero"], state["data"]
+    """The inverse of `telemetry_to_state`; what an older checkpoint does not have was not read."""
+    step_zero, data, code = state["step_zero"], state["data"], state.get("code")
     return Telemetry(
         epochs=tuple(
             EpochReadings(**{**row, "layers": tuple(LayerReadings(**layer) for layer in row["layers"])})
@@ -50,6 +54,8 @@ def telemetry_from_state(state: dict[str, Any]) -> Telemetry:
         if step_zero
         else None,
         data=DataProbe(**data) if data else None,
+        code=CodeProbe(**code) if code else None,
+        counterfactuals=tuple(Counterfactual(**each) for each in state.get("counterfactuals", ())),
     )
 
 

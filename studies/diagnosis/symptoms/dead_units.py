@@ -2,14 +2,22 @@
 
 import math
 
+import numpy as np
+
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.causes import causes_before_training, ranked
+from studies.diagnosis.before_training import crossed, start_of
 from studies.diagnosis.curves import trailing_run
-from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
+from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
+from studies.diagnosis.instability import instability
 from studies.diagnosis.reference import ends_at_chance, peer_of, poor_fit, trained, trained_rows
-from studies.diagnosis.remedies import Rule, lower_rate_tenfold, remedies_for, use_leaky_relu
+from studies.diagnosis.remedies import lower_rate_tenfold, remedies_for, use_leaky_relu
+from studies.diagnosis.restraint import restraint
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
+from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.weighing import Suspicion, causes_of
+from studies.readings import Telemetry
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "dead_units"
@@ -35,53 +43,77 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
     where = (
         f" of layer {max(layers, key=lambda layer: layer.dead_fraction).name}" if layers else " of a layer"
     )
-    # A lone training that fits well has units to spare; beside better ones, the healthy gate decides.
-    harms = lost or peer_of(trial, study) is not None or poor_fit(trial, study) is not None
-    causes, first = _causes(trial, at_start=at_start)
+    causes = _causes(trial, at_start=at_start)
+    is_rate = causes[0].name is CauseName.LEARNING_RATE_TOO_HIGH
+    first = (use_leaky_relu,) if at_start else (lower_rate_tenfold, use_leaky_relu) if is_rate else ()
     return Finding(
         trial=trial.number,
         symptom=NAME,
-        severity=Severity.WARNING if harms else Severity.NOTE,
+        severity=Severity.WARNING,
         sentence=f"{readings[-1]:.0%} of the units{where} are inactive on every probed image, {since}.",
         causes=causes,
         evidence=(
-            Evidence(
-                quantity="dead_fraction",
-                first_step=rows[-n_bad].epoch,
+            crossed(
+                "dead_fraction",
+                float(readings[-1]),
+                limits.DEAD_FRACTION,
+                first_step=0 if at_start else rows[-n_bad].epoch,
                 last_step=rows[-1].epoch,
-                value=float(readings[-1]),
-                threshold=limits.DEAD_FRACTION.value,
-                source=limits.DEAD_FRACTION.source,
             ),
         ),
         remedies=remedies_for(causes, Situation(trial=trial), first=first),
+        stage=Stage.UNTRAINED if at_start else Stage.CURVES,
+        hurts_by_itself=at_start or lost or _falls_behind(trial, study),
     )
 
 
-def _causes(trial: TrialRecord, *, at_start: bool) -> tuple[tuple[Cause, ...], tuple[Rule, ...]]:
-    """Why, and the remedies that come first: what was abnormal before any update is mended before the rate."""
+def _falls_behind(trial: TrialRecord, study: StudyRecord) -> bool:
+    """Units that die on the way may be units to spare, if the training fits; the healthy gate judges the others."""
+    return peer_of(trial, study) is not None or poor_fit(trial, study) is not None
+
+
+def _causes(trial: TrialRecord, *, at_start: bool) -> tuple[Cause, ...]:
+    """Units that are dead before any update have biases or weights that no input can outweigh.
+
+    Those that die later were pushed off by updates that were too large, for ever where the rate has stayed
+    as it was, or once where it was a spike.
+    """
+    dying = CauseName.DYING_RELU
     if at_start:
-        return (Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.8),), (use_leaky_relu,)
-    before = causes_before_training(trial)
-    during = [
-        Cause(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.7),
-        Cause(name=CauseName.DYING_RELU, confidence=0.6),
-    ]
-    return ranked([*before, *during]), () if before else (lower_rate_tenfold, use_leaky_relu)
+        return (
+            Cause(name=dying, confidence=0.8),
+            Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.6),
+        )
+    if _had_rate_spike(trial):
+        return (
+            Cause(name=dying, confidence=0.75),
+            Cause(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.6),
+        )
+    signs = Signs(trial=trial)
+    return causes_of([*restraint(signs), *instability(signs), Suspicion(name=dying, confidence=0.55)])
+
+
+def _had_rate_spike(trial: TrialRecord) -> bool:
+    """Whether the learning rate was for a moment far above what it was at most other steps."""
+    rates = (trial.telemetry or Telemetry()).step_series("learning_rate")
+    rates = rates[np.isfinite(rates)]
+    return bool(len(rates)) and float(rates.max()) > limits.RATE_SPIKE.value * float(np.median(rates))
 
 
 def _dead_at_start(trial: TrialRecord) -> float:
-    """The worst layer's dead fraction before any update; 0 where it was not probed."""
-    telemetry = trial.telemetry
-    if telemetry is None:
-        return 0.0
-    probed = (
-        [layer.dead_fraction for layer in telemetry.step_zero.layers]
-        if telemetry.step_zero is not None
-        else []
-    )
-    probed += [row.dead_fraction for row in telemetry.epochs if row.epoch == 0]
+    """The worst trainable layer's dead fraction before any update; 0 where it was not probed.
+
+    Layers that cannot change may have been trained on other data: their units are not this training's.
+    """
+    probe = start_of(trial)
+    layers = probe.layers if probe is not None else ()
+    probed = [layer.dead_fraction for layer in layers if layer.is_trainable]
     return max((reading for reading in probed if math.isfinite(reading)), default=0.0)
 
 
-SYMPTOM = TrialSymptom(name=NAME, find=find, leads_to=("plateau", "oscillation", "underfitting"))
+SYMPTOM = TrialSymptom(
+    name=NAME,
+    find=find,
+    stage=Stage.CURVES,
+    leads_to=("slow_training", "plateau", "oscillation", "underfitting"),
+)

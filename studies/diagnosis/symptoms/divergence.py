@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.causes import causes_before_training, ranked
-from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
+from studies.diagnosis.before_training import crossed
+from studies.diagnosis.finding import Evidence, Finding, Severity
+from studies.diagnosis.instability import instability
 from studies.diagnosis.reference import (
     NAN,
     has_diverged,
@@ -17,8 +18,11 @@ from studies.diagnosis.reference import (
     untrained_loss,
 )
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.situation import Situation
+from studies.diagnosis.restraint import restraint
+from studies.diagnosis.signs import Signs
+from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.weighing import causes_of
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "divergence"
@@ -29,16 +33,16 @@ EXPLODED_EPOCHS = 2
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A non-finite loss, or one that had fallen and stays above twice its minimum and near ln(classes).
 
-    Or one above twice the untrained network's, in a training that learned nothing.
+    Or one that burst far above the untrained network's, in a training that has not recovered from it.
     """
+    signs = Signs(trial=trial)
     if has_diverged(trial):
         sentence, evidence = _non_finite(trial)
-    elif exploded := _exploded(trial) or _worse_than_untrained(trial):
+    elif exploded := _exploded(trial) or _worse_than_untrained(trial) or _burst(signs):
         sentence, evidence = exploded
     else:
         return None
-    situation = Situation(trial=trial)
-    causes = _causes(situation)
+    causes = causes_of(instability(signs))
     return Finding(
         trial=trial.number,
         symptom=NAME,
@@ -46,16 +50,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         sentence=sentence,
         causes=causes,
         evidence=(evidence,),
-        remedies=remedies_for(causes, situation),
+        remedies=remedies_for(causes, signs.situation),
     )
-
-
-def _causes(situation: Situation) -> tuple[Cause, ...]:
-    causes = causes_before_training(situation.trial)
-    causes.append(Cause(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.6 if causes else 0.9))
-    if situation.number("momentum") >= limits.MOMENTUM_HIGH.value:
-        causes.append(Cause(name=CauseName.MOMENTUM_TOO_HIGH, confidence=0.5))
-    return ranked(causes)
 
 
 def _non_finite(trial: TrialRecord) -> tuple[str, Evidence]:
@@ -131,8 +127,45 @@ def _worse_than_untrained(trial: TrialRecord) -> tuple[str, Evidence] | None:
     return f"{climbed} in epoch {epoch}, and nothing was learned.", evidence
 
 
+def _burst(signs: Signs) -> tuple[str, Evidence] | None:
+    """Most of the untrained loss is still there at the end, after a burst within an epoch that its mean may hide."""
+    if not signs.explained < 1.0 - limits.MOST_IS_LEFT.value:
+        return None
+    if not signs.burst > limits.BURST.value:
+        return _swollen(signs)
+    evidence = crossed(
+        "burst", signs.burst, limits.BURST, first_step=signs.rows[0].epoch, last_step=signs.last_epoch
+    )
+    said = f"The train loss burst to {signs.burst:.3g} times what it was before training"
+    return f"{said}, and {1.0 - signs.explained:.0%} of that is left at the end.", evidence
+
+
+def _swollen(signs: Signs) -> tuple[str, Evidence] | None:
+    """Single samples hide the burst in their noise: what is left are swollen weights and dead units."""
+    is_dead = signs.dead_rise > limits.DEAD_FRACTION.value
+    if restraint(signs) or not (is_dead and signs.weight_growth > limits.SWOLLEN.value):
+        return None
+    evidence = crossed("weight_growth", signs.weight_growth, limits.SWOLLEN, first_step=signs.last_epoch)
+    said = f"The weights grew to {signs.weight_growth:.3g} times their size"
+    return (
+        f"{said}, {signs.dead_rise:.0%} of a layer's units died of it, and hardly anything was learned.",
+        evidence,
+    )
+
+
 SYMPTOM = TrialSymptom(
     name=NAME,
     find=find,
-    leads_to=("dead_units", "plateau", "oscillation", "overfitting", "underfitting", "vanishing_gradients"),
+    stage=Stage.EARLY,
+    leads_to=(
+        "early_instability",
+        "clipped_updates",
+        "dead_units",
+        "slow_training",
+        "plateau",
+        "oscillation",
+        "overfitting",
+        "underfitting",
+        "vanishing_gradients",
+    ),
 )

@@ -19,19 +19,21 @@ MIN_DIVERGED = 2
 
 
 def find(study: StudyRecord) -> list[Finding]:
-    """More than half of the trials without a result, or a tenth (and more than one) ended by exceptions."""
+    """More than half of the trials without a result, or a tenth (and more than one) ended by exceptions.
+
+    Where some completed, it takes ``INFEASIBLE_MIN_TRIALS`` to speak of half: a small grid over a wide range is meant
+    to have points that diverge.
+    """
     n = study.counts
     failed = [trial for trial in study.trials if trial.outcome is Outcome.FAILED or _failed_abroad(trial)]
     share = (n.diverged + n.failed) / n.counted if n.counted else 0.0
     failed_share = n.failed / n.counted if n.counted else 0.0
     is_bug = failed_share >= limits.FAILED_SHARE.value
-    if n.diverged + n.failed < MIN_FAILURES or (share <= limits.INFEASIBLE_SHARE.value and not is_bug):
+    is_enough = not n.complete or n.counted >= limits.INFEASIBLE_MIN_TRIALS.value
+    is_most = share > limits.INFEASIBLE_SHARE.value and is_enough
+    if n.diverged + n.failed < MIN_FAILURES or not (is_most or is_bug):
         return []
-    rule, value = (
-        (limits.FAILED_SHARE, failed_share)
-        if share <= limits.INFEASIBLE_SHARE.value
-        else (limits.INFEASIBLE_SHARE, share)
-    )
+    rule, value = (limits.INFEASIBLE_SHARE, share) if is_most else (limits.FAILED_SHARE, failed_share)
     quantity = "failed_share" if rule is limits.FAILED_SHARE else "infeasible_share"
     return [
         Finding(

@@ -1,47 +1,90 @@
-"""Oscillation: late in training the validation readings jump about more than their own sampling noise."""
+"""Oscillation: the training jumps about its minimum instead of settling, at the price of the fit."""
 
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.causes import median_update_ratio, ranked
+from studies.diagnosis.before_training import crossed
 from studies.diagnosis.curves import Curve, epoch_noise, reversals
-from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
-from studies.diagnosis.reference import trained, trained_rows, validation_error
+from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
+from studies.diagnosis.instability import instability
+from studies.diagnosis.reference import has_diverged, trained, trained_rows, validation_error
 from studies.diagnosis.remedies import clip_gradients, decay_rate, lower_rate, remedies_for, warm_up
-from studies.diagnosis.situation import Situation
+from studies.diagnosis.restraint import restraint
+from studies.diagnosis.signs import Signs
+from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.weighing import causes_of, evidence_of
 from studies.readings import Telemetry
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "oscillation"
+SETTLING = (lower_rate, decay_rate, warm_up, clip_gradients)
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """Accuracy (or else loss) that jitters around its trend in the last epochs, turning at least twice."""
-    jitter = _jitter(trial)
-    if jitter is None:
+    """Weights that swell while the train loss rises again and again or units die, or a late jitter of validation.
+
+    The train loss alone is no sign: single epochs rise in many good trainings near the edge of stability.
+    """
+    signs = Signs(trial=trial)
+    if not signs.rows or has_diverged(trial):
         return None
-    situation = Situation(trial=trial)
-    causes = _causes(situation)
+    shown = (() if restraint(signs) else _restless(signs)) or _jitter(trial)
+    if not shown:
+        return None
+    suspicions = instability(signs)
+    causes = causes_of(suspicions)
+    is_rate = causes[0].name is CauseName.LEARNING_RATE_TOO_HIGH
     return Finding(
         trial=trial.number,
         symptom=NAME,
         severity=Severity.WARNING,
-        sentence=(
-            f"In epochs {jitter.first_step} to {jitter.last_step} {jitter.quantity.replace('_', ' ')} is "
-            f"{jitter.value:.4f}, where up to {jitter.threshold:.4f} is sampling noise."
-        ),
+        sentence=_sentence(signs, shown),
         causes=causes,
-        evidence=(jitter,),
-        remedies=remedies_for(causes, situation, first=(decay_rate, lower_rate, warm_up, clip_gradients)),
+        evidence=(*shown, *evidence_of(suspicions)),
+        remedies=remedies_for(causes, signs.situation, first=SETTLING if is_rate else ()),
     )
 
 
-def _jitter(trial: TrialRecord) -> Evidence | None:
+def _sentence(signs: Signs, shown: tuple[Evidence, ...]) -> str:
+    first = shown[0]
+    if first.quantity == "weight_growth":
+        return (
+            f"The train loss rises in {signs.n_train_rises} of {signs.n_epochs} epochs, with weights "
+            f"{signs.weight_growth:.1f} times as large as before training and {max(signs.dead_rise, 0.0):.0%} of a "
+            "layer's units died."
+        )
+    return (
+        f"In epochs {first.first_step} to {first.last_step} {first.quantity.replace('_', ' ')} is "
+        f"{first.value:.4f}, where up to {first.threshold:.4f} is sampling noise."
+    )
+
+
+def _restless(signs: Signs) -> tuple[Evidence, ...]:
+    """Swollen weights beside a train loss that rises again and again, or beside many dead units."""
+    share = signs.n_train_rises / signs.n_epochs
+    rises = signs.n_train_rises >= limits.RISES.value and share > limits.RISE_SHARE.value
+    dies = signs.dead_rise > limits.DEAD_RISE.value
+    limit = limits.WEIGHT_GROWTH_DEAD if dies else limits.WEIGHT_GROWTH
+    if not (signs.weight_growth > limit.value and (rises or dies)):
+        return ()
+    first, last = signs.rows[0].epoch, signs.last_epoch
+    shown = [crossed("weight_growth", signs.weight_growth, limit, first_step=last)]
+    if dies:
+        shown.append(crossed("dead_rise", signs.dead_rise, limits.DEAD_RISE, first_step=last))
+    if rises:
+        shown.append(
+            crossed("train_loss_rise_share", share, limits.RISE_SHARE, first_step=first, last_step=last)
+        )
+    return tuple(shown)
+
+
+def _jitter(trial: TrialRecord) -> tuple[Evidence, ...]:
+    """Late readings that turn at least twice, by more than sampling explains."""
     rows = trained_rows(trial)
     n = max(int(limits.OSCILLATION_EPOCHS.value), round(limits.OSCILLATION_WINDOW.value * len(rows)))
     if len(rows) <= n:  # the first epoch, in which everything moves, never counts
-        return None
+        return ()
     accuracy = trained(trial, "validation_accuracy")[-n:]
     loss = trained(trial, "validation_loss")[-n:]
     if np.all(np.isfinite(accuracy)):
@@ -54,10 +97,10 @@ def _jitter(trial: TrialRecord) -> Evidence | None:
         quantity, curve = "validation_loss_jitter", loss
         noise, threshold = epoch_noise(loss) / float(np.mean(loss)), limit.value
     else:
-        return None
+        return ()
     if noise <= threshold or not _turns(curve):
-        return None
-    return Evidence(
+        return ()
+    evidence = Evidence(
         quantity=quantity,
         first_step=rows[-n].epoch,
         last_step=rows[-1].epoch,
@@ -65,20 +108,11 @@ def _jitter(trial: TrialRecord) -> Evidence | None:
         threshold=threshold,
         source=limit.source,
     )
+    return (evidence,)
 
 
 def _turns(curve: Curve) -> bool:
     return reversals(curve) >= limits.OSCILLATION_REVERSALS.value
 
 
-def _causes(situation: Situation) -> tuple[Cause, ...]:
-    rate_is_seen = median_update_ratio(situation.trial) > limits.UPDATE_RATIO_HIGH.value
-    causes = [Cause(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.8 if rate_is_seen else 0.6)]
-    if situation.number("batch_size") <= limits.SMALL_BATCH.value:
-        causes.append(Cause(name=CauseName.BATCH_TOO_SMALL, confidence=0.7))
-    if situation.number("momentum") >= limits.MOMENTUM_HIGH.value:
-        causes.append(Cause(name=CauseName.MOMENTUM_TOO_HIGH, confidence=0.7))
-    return ranked(causes)
-
-
-SYMPTOM = TrialSymptom(name=NAME, find=find)
+SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, leads_to=("overfitting", "overconfidence"))

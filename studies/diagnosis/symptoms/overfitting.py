@@ -1,76 +1,76 @@
-"""Overfitting: the training set is still fitted better while validation gets worse, or stays far behind."""
+"""Overfitting: the training set is still fitted better while validation gets worse, and falls far behind."""
 
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
+from studies.diagnosis.before_training import crossed
 from studies.diagnosis.curves import Curve, robust_epoch_noise, trailing_run
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained, trained_rows, validation_error
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.situation import Situation
+from studies.diagnosis.signs import Signs
+from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
-from studies.readings import Telemetry
+from studies.diagnosis.thresholds import Threshold
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "overfitting"
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """A persistent accuracy gap, or a persistent rise of the validation loss while train still falls.
+    """A persistent rise of the validation loss while train still falls, and a harm to the accuracy; or a large gap.
 
-    A rise with an unchanged accuracy is overconfidence (answers as good, probabilities worse): a note.
+    The harm is a gap to the train accuracy, or an accuracy that fell; where there are none, the loss is all that
+    counts. Without harm, worse probabilities are overconfidence at most.
     """
-    telemetry = trial.telemetry or Telemetry()
-    gap, rise = _gap(trial), _rise(trial)
-    if gap is None and rise is None:
+    signs = Signs(trial=trial)
+    rise = _rise(trial)
+    if rise is None:
+        return _memorized(signs)
+    gap = _gap(signs, limits.GAP)
+    if gap is None and _has_accuracy(trial) and not _accuracy_fell(signs):
         return None
-    harms = gap is not None or not np.any(np.isfinite(trained(trial, "validation_accuracy")))
-    harms = harms or _accuracy_fell(trial, telemetry)
-    causes = (
-        (Cause(name=CauseName.OVERFITTING, confidence=0.85),)
-        if harms
-        else (
-            Cause(name=CauseName.OVERCONFIDENCE, confidence=0.7),
-            Cause(name=CauseName.OVERFITTING, confidence=0.3),
-        )
+    said = f"The validation loss has risen {rise.value:.0%} since epoch {rise.first_step} as train fell"
+    behind = f"; train accuracy is {gap.value:.3f} above validation" if gap is not None else ""
+    return _finding(signs, f"{said}{behind}.", (rise, gap) if gap is not None else (rise,))
+
+
+def _memorized(signs: Signs) -> Finding | None:
+    """Without a rise: few samples are known by heart, and the others are not."""
+    if not signs.rows or not signs.fit_ratio < limits.MEMORIZED_GAP.value:
+        return None
+    gap = _gap(signs, limits.GAP_MEMORIZED)
+    if gap is None:
+        return None
+    fit = crossed(
+        "fit_ratio", signs.fit_ratio, limits.MEMORIZED_GAP, first_step=gap.first_step, last_step=gap.last_step
     )
-    said = []
-    if rise is not None:
-        said.append(
-            f"the validation loss has risen {rise.value:.0%} since epoch {rise.first_step} as train fell"
-        )
-    if gap is not None:
-        said.append(f"train accuracy is {gap.value:.3f} above validation")
-    if not harms:
-        said.append("the accuracy has not suffered yet")
-    text = "; ".join(said)
+    sentence = f"The training data is known by heart, and train accuracy is {gap.value:.3f} above validation."
+    return _finding(signs, sentence, (gap, fit))
+
+
+def _finding(signs: Signs, sentence: str, evidence: tuple[Evidence, ...]) -> Finding:
+    causes = (Cause(name=CauseName.OVERFITTING, confidence=0.85),)
     return Finding(
-        trial=trial.number,
+        trial=signs.trial.number,
         symptom=NAME,
-        severity=Severity.WARNING if harms else Severity.NOTE,
-        sentence=f"{text[0].upper()}{text[1:]}.",
+        severity=Severity.WARNING,
+        sentence=sentence,
         causes=causes,
-        evidence=tuple(evidence for evidence in (rise, gap) if evidence is not None),
-        remedies=remedies_for(causes, Situation(trial=trial)),
+        evidence=evidence,
+        remedies=remedies_for(causes, signs.situation),
     )
 
 
-def _gap(trial: TrialRecord) -> Evidence | None:
-    train, validation = trained(trial, "train_accuracy"), trained(trial, "validation_accuracy")
-    rule_of = np.where(train <= limits.GAP_SWITCH.value, limits.GAP.value, limits.GAP_ABOVE.value)
-    n_bad = trailing_run(train - validation >= rule_of)
-    if n_bad < limits.PERSISTENCE.value:
+def _has_accuracy(trial: TrialRecord) -> bool:
+    return bool(np.any(np.isfinite(trained(trial, "validation_accuracy"))))
+
+
+def _gap(signs: Signs, limit: Threshold) -> Evidence | None:
+    gap = signs.accuracy_gap
+    if not (gap > limit.value and gap > limits.GAP_ERRORS.value * signs.accuracy_noise):
         return None
-    rows = trained_rows(trial)
-    rule = limits.GAP if train[-1] <= limits.GAP_SWITCH.value else limits.GAP_ABOVE
-    return Evidence(
-        quantity="accuracy_gap",
-        first_step=rows[-n_bad].epoch,
-        last_step=rows[-1].epoch,
-        value=float(train[-1] - validation[-1]),
-        threshold=rule.value,
-        source=rule.source,
-    )
+    return crossed("accuracy_gap", gap, limit, first_step=signs.late_epoch, last_step=signs.last_epoch)
 
 
 def _rise(trial: TrialRecord) -> Evidence | None:
@@ -85,13 +85,12 @@ def _rise(trial: TrialRecord) -> Evidence | None:
     if n_bad < limits.PERSISTENCE.value or is_noise or not train[-1] < train[best]:
         return None
     rows = trained_rows(trial)
-    return Evidence(
-        quantity="validation_loss_rise",
+    return crossed(
+        "validation_loss_rise",
+        float(relative[-1]),
+        limits.GENERALIZATION_LOSS,
         first_step=rows[best].epoch,
         last_step=rows[-1].epoch,
-        value=float(relative[-1]),
-        threshold=limits.GENERALIZATION_LOSS.value,
-        source=limits.GENERALIZATION_LOSS.source,
     )
 
 
@@ -101,11 +100,12 @@ def _exceeds_noise(validation: Curve, best: int) -> bool:
     return rise > limits.RISE_OVER_NOISE.value * robust_epoch_noise(validation)
 
 
-def _accuracy_fell(trial: TrialRecord, telemetry: Telemetry) -> bool:
-    accuracy = trained(trial, "validation_accuracy")
+def _accuracy_fell(signs: Signs) -> bool:
+    """Each of the last readings is out of the sampling noise of the best one."""
+    accuracy = trained(signs.trial, "validation_accuracy")
     best = float(np.nanmax(accuracy))
     late = accuracy[-int(limits.PERSISTENCE.value) :]
-    return bool(np.all(late < best - limits.NOISE_FLOORS.value * validation_error(telemetry, best)))
+    return bool(np.all(late < best - limits.NOISE_FLOORS.value * validation_error(signs.telemetry, best)))
 
 
-SYMPTOM = TrialSymptom(name=NAME, find=find)
+SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, leads_to=("overconfidence",))

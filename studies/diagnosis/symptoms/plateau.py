@@ -18,6 +18,7 @@ from studies.diagnosis.reference import (
 )
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.situation import Situation
+from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.readings import Telemetry
 from studies.records import StudyRecord, TrialRecord
@@ -86,4 +87,4 @@ def _learned_nothing(trial: TrialRecord, poor: PoorFit) -> bool:
     return at_chance and not has_learned(poor.value, chance_accuracy(telemetry))
 
 
-SYMPTOM = TrialSymptom(name=NAME, find=find, leads_to=("underfitting", "oscillation"))
+SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, leads_to=("underfitting", "oscillation"))

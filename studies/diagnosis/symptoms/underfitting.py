@@ -1,52 +1,73 @@
-"""Underfitting: even the training set is fitted much worse than is known to be possible."""
+"""Underfitting: even the training set is fitted much worse than it could be, and nothing moves any more."""
 
 from studies.diagnosis.causes import causes_of_poor_fit
-from studies.diagnosis.finding import Evidence, Finding, Severity
-from studies.diagnosis.reference import learned_nothing, poor_fit, trained_rows
+from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
+from studies.diagnosis.reference import PoorFit, learned_nothing, poor_fit
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.situation import Situation
+from studies.diagnosis.restraint import restraint
+from studies.diagnosis.signs import Signs
+from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.weighing import causes_of, evidence_of
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "underfitting"
 
+_SAID = {
+    CauseName.OVER_REGULARIZED: "regularization holds the fit down",
+    CauseName.UNDERCAPACITY: "it has too few units to fit more",
+}
+
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
-    """Train and validation both far below the study's best trial at the same epoch, or an absolute floor.
+    """What holds the fit down is seen at work; or both splits are far below the study's best, or a floor.
 
     From epoch 1 on where nothing was learned.
     """
-    poor = poor_fit(trial, study)
-    if poor is None:
+    signs = Signs(trial=trial)
+    if not signs.rows:
         return None
-    rows = trained_rows(trial)
-    causes = causes_of_poor_fit(trial, study)
+    poor = poor_fit(trial, study)
+    held = restraint(signs)
+    if not held and poor is None:
+        return None
+    causes = causes_of_poor_fit(trial, study) if poor is not None else causes_of(held)
     nothing = learned_nothing(trial)
-    epochs = "1 epoch" if poor.n_epochs == 1 else f"{poor.n_epochs} epochs"
-    best = f"the better of train and validation {poor.quantity} is {poor.value:.3f}"
+    if poor is not None:
+        sentence = _sentence(poor, nothing=nothing)
+    else:
+        sentence = f"The train loss stays at {signs.fit_ratio:.2f} times the validation loss: {_SAID[causes[0].name]}."
     return Finding(
         trial=trial.number,
         symptom=NAME,
         severity=Severity.BLOCKER if nothing else Severity.WARNING,
-        sentence=(
-            f"After {epochs} nothing was learned: {best}, no better than guessing."
-            if nothing
-            else f"After {epochs} neither split is fitted: {best}, "
-            f"where at least {poor.threshold:.3f} is possible."
-        ),
+        sentence=sentence,
         causes=causes,
-        evidence=(
-            Evidence(
-                quantity=poor.quantity,
-                first_step=rows[0].epoch,
-                last_step=rows[-1].epoch,
-                value=poor.value,
-                threshold=poor.threshold,
-                source=poor.source,
-            ),
-        ),
-        remedies=remedies_for(causes, Situation(trial=trial)),
+        evidence=(*_fit(poor, signs), *evidence_of(held)),
+        remedies=remedies_for(causes, signs.situation),
     )
 
 
-SYMPTOM = TrialSymptom(name=NAME, find=find)
+def _sentence(poor: PoorFit, *, nothing: bool) -> str:
+    epochs = "1 epoch" if poor.n_epochs == 1 else f"{poor.n_epochs} epochs"
+    best = f"the better of train and validation {poor.quantity} is {poor.value:.3f}"
+    if nothing:
+        return f"After {epochs} nothing was learned: {best}, no better than guessing."
+    return f"After {epochs} neither split is fitted: {best}, where at least {poor.threshold:.3f} is possible."
+
+
+def _fit(poor: PoorFit | None, signs: Signs) -> tuple[Evidence, ...]:
+    if poor is None:
+        return ()
+    evidence = Evidence(
+        quantity=poor.quantity,
+        first_step=signs.rows[0].epoch,
+        last_step=signs.last_epoch,
+        value=poor.value,
+        threshold=poor.threshold,
+        source=poor.source,
+    )
+    return (evidence,)
+
+
+SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES)

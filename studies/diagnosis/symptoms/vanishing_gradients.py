@@ -4,11 +4,20 @@ import math
 from collections.abc import Sequence
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.causes import MIN_LAYERS, fading_slope, gradients_fade
+from studies.diagnosis.before_training import (
+    MIN_LAYERS,
+    crossed,
+    fading_slope,
+    gradient_ratio,
+    gradients_fade,
+    start_of,
+)
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
+from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.readings import LayerProbe, LayerReadings
 from studies.records import StudyRecord, TrialRecord
@@ -19,87 +28,117 @@ NAME = "vanishing_gradients"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A first-to-last ratio that is tiny at step 0 and remains so, or is tiny for ``PERSISTENCE`` epochs.
 
-    Or gradients that shrink from layer to layer in every epoch, where nothing is learned.
+    Or gradients that shrink from layer to layer: in every epoch where nothing is learned, or before any
+    update over many layers, which is a fault only where harm shows.
     """
     rows = trained_rows(trial)
     abnormal = [row for row in rows if _is_vanishing(row.layers)]
-    probe = trial.telemetry.step_zero if trial.telemetry is not None else None
-    at_start = probe is not None and _is_vanishing(probe.layers)
+    at_start = _is_vanishing(_untrained(trial))
+    if not at_start and Signs(trial=trial).weight_growth < limits.WITHERED.value:
+        return None  # weights that were decayed to nothing pass no gradient either
     stays = (
         bool(rows) and len(abnormal) == len(rows) if at_start else len(abnormal) >= limits.PERSISTENCE.value
     )
-    if not abnormal or not stays:
-        return _fading(trial) if gradients_fade(trial) else None
-    first, last = abnormal[0], abnormal[-1]
-    ratio = _ratio(last.layers)
+    if abnormal and stays and (at_start or not _have_collapsed(trial)):
+        first, last = abnormal[0], abnormal[-1]
+        return _tiny(trial, last.layers, first=first.epoch, last=last.epoch, at_start=at_start)
+    if gradients_fade(trial):
+        at_start = fading_slope(_untrained(trial)) < limits.FADING_SLOPE.value
+        return _fading(trial, rows[-1].layers, first=rows[0].epoch, last=rows[-1].epoch, at_start=at_start)
+    layers = _untrained(trial)
+    if len(layers) >= limits.FADING_LAYERS.value and fading_slope(layers) < limits.FADING_SLOPE.value:
+        return _fading(trial, layers, first=0, last=0, at_start=True, hurts_by_itself=False)
+    return None
+
+
+def _tiny(
+    trial: TrialRecord, layers: Sequence[LayerReadings], *, first: int, last: int, at_start: bool
+) -> Finding:
+    ratio = gradient_ratio(layers)
+    return _found(
+        trial,
+        f"The first layer's gradient is {ratio:.1e} times the last one's: it hardly learns.",
+        crossed(
+            "gradient_norm_ratio",
+            ratio,
+            limits.VANISHING_RATIO,
+            first_step=0 if at_start else first,
+            last_step=last,
+        ),
+        crossed(
+            "first_layer_gradient_norm",
+            layers[0].gradient_norm,
+            limits.VANISHING_NORM,
+            first_step=first,
+            last_step=last,
+        ),
+        at_start=at_start,
+    )
+
+
+def _fading(
+    trial: TrialRecord,
+    layers: Sequence[LayerReadings] | Sequence[LayerProbe],
+    *,
+    first: int,
+    last: int,
+    at_start: bool,
+    hurts_by_itself: bool = True,
+) -> Finding:
+    """The finding of a training whose gradients shrink geometrically on their way back."""
+    slope = fading_slope(layers)
+    said = (
+        f"Gradients shrink {10.0**-slope:.2g} times at every layer on their way back, "
+        f"to {gradient_ratio(layers):.1e} of the last layer's at the first"
+    )
+    return _found(
+        trial,
+        f"{said}: nothing was learned." if hurts_by_itself else f"{said}, before any update.",
+        crossed("gradient_norm_slope", slope, limits.FADING_SLOPE, first_step=first, last_step=last),
+        at_start=at_start,
+        hurts_by_itself=hurts_by_itself,
+    )
+
+
+def _found(
+    trial: TrialRecord, sentence: str, *evidence: Evidence, at_start: bool, hurts_by_itself: bool = True
+) -> Finding:
     causes = (Cause(name=CauseName.VANISHING_GRADIENTS, confidence=0.9 if at_start else 0.6),)
     return Finding(
         trial=trial.number,
         symptom=NAME,
         severity=Severity.WARNING,
-        sentence=f"The first layer's gradient is {ratio:.1e} times the last one's: it hardly learns.",
+        sentence=sentence,
         causes=causes,
-        evidence=(
-            Evidence(
-                quantity="gradient_norm_ratio",
-                first_step=0 if at_start else first.epoch,
-                last_step=last.epoch,
-                value=ratio,
-                threshold=limits.VANISHING_RATIO.value,
-                source=limits.VANISHING_RATIO.source,
-            ),
-            Evidence(
-                quantity="first_layer_gradient_norm",
-                first_step=first.epoch,
-                last_step=last.epoch,
-                value=last.layers[0].gradient_norm,
-                threshold=limits.VANISHING_NORM.value,
-                source=limits.VANISHING_NORM.source,
-            ),
-        ),
+        evidence=evidence,
         remedies=remedies_for(causes, Situation(trial=trial)),
+        stage=Stage.UNTRAINED if at_start else Stage.CURVES,
+        hurts_by_itself=hurts_by_itself,
     )
 
 
-def _fading(trial: TrialRecord) -> Finding:
-    """The finding of a training whose gradients shrink geometrically on their way back."""
-    rows = trained_rows(trial)
-    slope = fading_slope(rows[-1].layers)
-    causes = (Cause(name=CauseName.VANISHING_GRADIENTS, confidence=0.9),)
-    return Finding(
-        trial=trial.number,
-        symptom=NAME,
-        severity=Severity.WARNING,
-        sentence=(
-            f"Gradients shrink {10.0**-slope:.2g} times at every layer on their way back, "
-            f"to {_ratio(rows[-1].layers):.1e} of the last layer's at the first: nothing was learned."
-        ),
-        causes=causes,
-        evidence=(
-            Evidence(
-                quantity="gradient_norm_slope",
-                first_step=rows[0].epoch,
-                last_step=rows[-1].epoch,
-                value=slope,
-                threshold=limits.FADING_SLOPE.value,
-                source=limits.FADING_SLOPE.source,
-            ),
-        ),
-        remedies=remedies_for(causes, Situation(trial=trial)),
+def _untrained(trial: TrialRecord) -> Sequence[LayerProbe]:
+    probe = start_of(trial)
+    return probe.layers if probe is not None else ()
+
+
+def _have_collapsed(trial: TrialRecord) -> bool:
+    """Whether a layer's weights have shrunk to almost nothing: gradients vanish behind them, as an effect."""
+    before = {layer.name: layer.weight_norm for layer in _untrained(trial)}
+    return any(
+        layer.weight_norm < limits.COLLAPSED_WEIGHTS.value * before.get(layer.name, math.nan)
+        for layer in trained_rows(trial)[-1].layers
     )
 
 
 def _is_vanishing(layers: Sequence[LayerReadings] | Sequence[LayerProbe]) -> bool:
     if len(layers) < MIN_LAYERS:
         return False
-    first = layers[0].gradient_norm
     # Exact zeros are a frozen or dead layer, another fault.
-    return 0.0 < first < limits.VANISHING_NORM.value and _ratio(layers) < limits.VANISHING_RATIO.value
+    is_tiny = 0.0 < layers[0].gradient_norm < limits.VANISHING_NORM.value
+    return is_tiny and gradient_ratio(layers) < limits.VANISHING_RATIO.value
 
 
-def _ratio(layers: Sequence[LayerReadings] | Sequence[LayerProbe]) -> float:
-    first, last = layers[0].gradient_norm, layers[-1].gradient_norm
-    return first / last if last > 0.0 else math.inf
-
-
-SYMPTOM = TrialSymptom(name=NAME, find=find, leads_to=("plateau", "underfitting"))
+SYMPTOM = TrialSymptom(
+    name=NAME, find=find, stage=Stage.CURVES, leads_to=("slow_training", "plateau", "underfitting")
+)

@@ -1,1 +1,201 @@
 """The numbers that decide over code, data and the untrained network."""
+
+from studies.diagnosis.thresholds.threshold import OWN, Threshold
+
+CALIBRATED = "in 49 healthy runs of benchmarks/diagnosis/lists/calibration.json"
+"""One seed each, MLPs and CNNs; what a source says before these words is the most extreme reading of them."""
+
+# --- code
+
+STALE_SHARE = Threshold(
+    value=0.1,
+    unit="of the backward passes",
+    source=f"own design; near 1 without zero_grad, and 0 {CALIBRATED}",
+)
+EVALUATION_TRAIN_MODE_SHARE = Threshold(
+    value=0.9,
+    unit="of the evaluating passes",
+    source=f"{OWN}; below, some passes are in eval mode, and the rest may be meant so",
+)
+TRAINING_EVAL_MODE_SHARE = Threshold(
+    value=0.3,
+    unit="of the training passes",
+    source=f"own design; 1 - 1 / epochs without train(), and 0 {CALIBRATED}",
+)
+REPEAT_DIFFERENCE = Threshold(
+    value=1e-3,
+    unit="largest difference of two evaluations / deviation of the outputs",
+    source=f"own design; 0 {CALIBRATED}",
+)
+PROBABILITY_SUM_ERROR = Threshold(
+    value=1e-3, unit="mean |sum of a sample's outputs - 1|", source=f"{OWN}; rounding makes 1e-6"
+)
+LOSS_FLOOR_MARGIN = Threshold(
+    value=1e-3, unit="nats below the floor", source=f"{OWN}; room for rounding only"
+)
+"""The floor itself is -ln(e / (e + classes - 1)): the least that the cross-entropy of probabilities can be."""
+TRAINED_BEFORE = Threshold(
+    value=1.3,
+    unit="largest singular value / that of a random matrix",
+    source=f"{OWN}, after Marchenko and Pastur: 1 is random",
+)
+UNCHANGED_READINGS = Threshold(
+    value=3, unit="readings without any change", source="SageMaker Debugger, UnchangedTensor: 3 steps"
+)
+
+# --- data
+
+INPUT_SIZE = Threshold(
+    value=3, unit="root mean square of the inputs", source=f"{OWN}; 1 is standardized, 147 is pixels to 255"
+)
+INPUT_SMALLNESS = Threshold(
+    value=0.01, unit="root mean square of the inputs", source=f"{OWN}; 0.03 is one-hot of 1,000 classes"
+)
+INPUT_OFFSET = Threshold(
+    value=3, unit="|mean| / standard deviation", source=f"{OWN}; spares inputs scaled to 0..1"
+)
+OVERLAP_NOTED = Threshold(
+    value=0.001, unit="of the validation samples", source=f"{OWN}; clean sets of images have about none"
+)
+OVERLAP_FRACTION = Threshold(
+    value=0.01,
+    unit="of the validation samples",
+    source=f"own design; less cannot move an accuracy by a percent (deepchecks allows 5%); 0 {CALIBRATED}",
+)
+LEAK_ACCURACY = Threshold(
+    value=0.95,
+    unit="accuracy of a few features alone",
+    source=f"own design; no pixel tells a digit; at most 0.24 {CALIBRATED}",
+)
+LEAK_ACCURACY_FEW_CLASSES = Threshold(
+    value=0.995,
+    unit="accuracy of a few features alone",
+    source=f"{OWN}; one honest feature may tell two or three classes",
+)
+LEAK_FEW_CLASSES = Threshold(value=4, unit="classes", source=OWN)
+IMBALANCE_RATIO = Threshold(
+    value=10,
+    unit="most / least frequent class",
+    source="SageMaker Debugger, ClassImbalance: 10; deepchecks: 0.1",
+)
+RARE_CLASS_DEFICIT = Threshold(
+    value=0.1, unit="accuracy of the other classes - that of the rare ones", source=f"{OWN}; with 3 errors"
+)
+RARE_CLASS_ERRORS = Threshold(value=3, unit="standard errors of that difference", source=OWN)
+RARE_SAMPLES = Threshold(
+    value=5, unit="validation samples of the rare classes", source=f"{OWN}; of fewer no accuracy can be read"
+)
+SPLIT_P_VALUE = Threshold(
+    value=1e-3, unit="p of a chi-square test of the splits' classes", source="deepchecks: label drift"
+)
+SPLIT_DRIFT = Threshold(
+    value=0.15, unit="Cramer's V of the splits' classes", source="deepchecks: label drift > 0.15"
+)
+UNSEEN_SHARE = Threshold(
+    value=0.005,
+    unit="of the validation samples are of classes that train lacks",
+    source="deepchecks: new labels > 0.5%",
+)
+LABEL_MIXING = Threshold(
+    value=0.8,
+    unit="entropy of a minibatch's labels / that when shuffled",
+    source=f"own design; 1 is shuffled; at least 0.998 {CALIBRATED}",
+)
+LABEL_MIXING_SORTED = Threshold(
+    value=0.5, unit="entropy of a minibatch's labels / that when shuffled", source=f"{OWN}; 0 is sorted"
+)
+"""Below, a fault by itself; above, where harm shows."""
+MIXING_BATCH = Threshold(
+    value=4, unit="samples a minibatch", source=f"{OWN}; fewer hold too few labels to be mixed"
+)
+LABEL_DISAGREEMENT = Threshold(
+    value=0.05,
+    unit="of the samples contradicted by their neighbors",
+    source=f"after cleanlab: more than 5% of issues; at most 0.027 {CALIBRATED}, with 3% of wrong labels",
+)
+LABEL_DISAGREEMENT_NOISY = Threshold(
+    value=0.035,
+    unit="of the samples contradicted by their neighbors",
+    source=f"{OWN}; three wrong labels in a hundred make 0.027, forty make 0.045: their neighbors are wrong too",
+)
+"""Where so many answers are wrong that the neighborhoods themselves may be noisy."""
+NOISY_ERROR = Threshold(value=0.25, unit="validation error", source=OWN)
+DISAGREEMENT_ERRORS = Threshold(
+    value=0.5,
+    unit="times that share, as validation error at least",
+    source=f"{OWN}; spares labels that are learned",
+)
+INPUT_SHIFT = Threshold(
+    value=0.3,
+    unit="deviations between train and validation inputs",
+    source=f"own design; at most 0.15 {CALIBRATED}, with augmentation",
+)
+SHIFT_GAP = Threshold(
+    value=0.10,
+    unit="train - validation accuracy, from the first epoch on",
+    source="AutoTrainer, DeepFD: gap of 0.10",
+)
+
+# --- the untrained network
+
+INITIAL_LOSS_EXCESS = Threshold(
+    value=1.5,
+    unit="times ln(classes) away from ln(classes)",
+    source="own design (TheDeepChecker and CS231n say 0.5 to 1); narrow convolutions after He make 0.99",
+)
+INITIAL_LOSS_FAILURE = Threshold(
+    value=3,
+    unit="times ln(classes) above ln(classes)",
+    source=f"own design; at most 0.72 {CALIBRATED}, with standardized inputs",
+)
+"""No sound start is so bad: a fault by itself."""
+WEIGHT_GAIN_LOW = Threshold(
+    value=0.03,
+    unit="deviation of the weights x root of fan-in",
+    source=f"own design; at least 0.34 {CALIBRATED}",
+)
+WEIGHT_GAIN_HIGH = Threshold(
+    value=5,
+    unit="deviation of the weights x root of fan-in",
+    source=f"own design; at most 1.6 {CALIBRATED}",
+)
+TWIN_FRACTION = Threshold(
+    value=0.5,
+    unit="of a hidden layer's units are copies of another",
+    source=f"own design; 0 {CALIBRATED}",
+)
+GROWTH_PER_LAYER = Threshold(
+    value=1.6, unit="times the deviation of the layer before", source=f"{OWN}; He's keeps it within 1.2"
+)
+GROWING_LAYERS = Threshold(
+    value=5, unit="hidden layers", source=f"{OWN}; with fewer, growth does little harm"
+)
+EXPLODING_RATIO = Threshold(
+    value=70,
+    unit="first layer's / last layer's gradient norm",
+    source=f"AutoTrainer: ratio > 70; at most 2.6 {CALIBRATED}",
+)
+VANISHING_RATIO = Threshold(
+    value=1e-3, unit="first layer's / last layer's gradient norm", source="AutoTrainer: ratio < 1e-3"
+)
+VANISHING_NORM = Threshold(value=1e-4, unit="first layer's gradient norm", source="AutoTrainer: norm < 1e-4")
+FADING_SLOPE = Threshold(
+    value=-0.3, unit="log10 of the gradient norm per layer, from the output back", source=OWN
+)
+"""Halved at every layer; a finding only where nothing is learned either."""
+DEAD_FRACTION = Threshold(
+    value=0.5,
+    unit="share of a layer's units that are never active on the probe",
+    source="SageMaker Debugger, TheDeepChecker: half of the units",
+)
+ALL_DEAD = Threshold(
+    value=0.99, unit="share of a layer's dead units", source=f"{OWN}: nothing passes such a layer"
+)
+"""Together with an accuracy at chance, this needs no persistence."""
+FADING_LAYERS = Threshold(value=4, unit="layers", source=f"{OWN}; over fewer little is lost")
+"""From how many layers on fading gradients are looked at where something is learned."""
+RATE_SPIKE = Threshold(value=5, unit="times the median learning rate", source=OWN)
+COLLAPSED_WEIGHTS = Threshold(
+    value=0.1, unit="of the untrained weights' norm", source=f"{OWN}; weight decay has taken the rest"
+)
+"""Gradients that vanish behind such weights are a consequence."""

@@ -2,6 +2,9 @@
 
 from studies.diagnosis.thresholds.threshold import OWN, Threshold
 
+SET = "set between healthy and faulty trainings (benchmarks/diagnosis/profile.json)"
+"""Own design, and looked at on calibration runs; the profile says how far healthy ones stay from it."""
+
 # --- when anything may be judged
 
 PERSISTENCE = Threshold(value=3, unit="checks in a row", source=f"{OWN}; one bad epoch is noise")
@@ -30,48 +33,12 @@ EXPLOSION_RATIO = Threshold(
 LOST_LEARNING = Threshold(
     value=0.95, unit="times the untrained network's loss", source=f"{OWN}: at 0.95 of it nothing is learned"
 )
-INPUT_MAGNITUDE = Threshold(
-    value=10, unit="largest |input|", source=f"{OWN}; spares inputs standardized as usual"
-)
-INPUT_OFFSET = Threshold(
-    value=3, unit="|mean| / standard deviation", source=f"{OWN}; spares inputs scaled to 0..1"
-)
-INITIAL_LOSS_EXCESS = Threshold(
-    value=0.5,
-    unit="times ln(classes) away from ln(classes)",
-    source="TheDeepChecker, CS231n: the loss before any update",
-)
 UPDATE_RATIO_HIGH = Threshold(
     value=0.1, unit="‖Δw‖ / ‖w‖", source="TheDeepChecker, DeepDiagnosis: log10 > -1"
 )
 UPDATE_RATIO_LOW = Threshold(value=1e-4, unit="‖Δw‖ / ‖w‖", source="TheDeepChecker: log10 < -4")
-MOMENTUM_HIGH = Threshold(
-    value=0.95, unit="momentum", source=f"{OWN}: the effective rate is 20x the nominal one"
-)
 RATE_RATIO = Threshold(value=10, unit="times the best trial's effective learning rate", source=OWN)
 
-# --- gradients and units
-
-VANISHING_RATIO = Threshold(
-    value=1e-3, unit="first layer's / last layer's gradient norm", source="AutoTrainer: ratio < 1e-3"
-)
-VANISHING_NORM = Threshold(value=1e-4, unit="first layer's gradient norm", source="AutoTrainer: norm < 1e-4")
-DEAD_FRACTION = Threshold(
-    value=0.5,
-    unit="share of a layer's units that are never active on the probe",
-    source="SageMaker Debugger, TheDeepChecker: half of the units",
-)
-ALL_DEAD = Threshold(
-    value=0.99, unit="share of a layer's dead units", source=f"{OWN}: nothing passes such a layer"
-)
-"""Together with an accuracy at chance, this needs no persistence."""
-FADING_SLOPE = Threshold(
-    value=-0.3, unit="log10 of the gradient norm per layer, from the output back", source=OWN
-)
-"""Halved at every layer; a finding only where nothing is learned either."""
-CLIP_FRACTION = Threshold(
-    value=0.5, unit="share of clipped steps", source="Deep Learning Tuning Playbook: > 50 %"
-)
 
 # --- fit
 
@@ -92,38 +59,145 @@ POOR_FIT_ERROR_RATIO = Threshold(
 POOR_FIT_MARGIN = Threshold(value=0.02, unit="accuracy, or share of the untrained loss", source=OWN)
 POOR_FIT_NOISE_FLOORS = Threshold(value=4, unit="noise floors", source=OWN)
 STILL_FALLING_T = Threshold(value=-3, unit="t statistic of the slope of the train loss", source=OWN)
-STRONG_DROPOUT = Threshold(value=0.5, unit="dropout", source="UMLAUT: dropout > 0.5 is a fault")
-STRONG_WEIGHT_DECAY = Threshold(value=0.01, unit="weight_decay", source=OWN)
-SMALL_WIDTH = Threshold(value=16, unit="units", source=OWN)
-SMALL_BATCH = Threshold(value=8, unit="samples", source=OWN)
-LONG_WARMUP = Threshold(
-    value=0.1, unit="share of the steps", source="Deep Learning Tuning Playbook: at most 10 %"
-)
 
-GENERALIZATION_LOSS = Threshold(
-    value=0.05, unit="relative rise of the validation loss over its minimum", source="Prechelt 1998: GL > 5 %"
-)
 RISE_OVER_NOISE = Threshold(value=3, unit="times the curve's epoch-to-epoch noise", source=OWN)
-GAP = Threshold(
-    value=0.10,
-    unit="train - validation accuracy",
-    source="AutoTrainer, DeepFD: 0.10 up to 0.9 train accuracy",
-)
-GAP_ABOVE = Threshold(
-    value=0.07, unit="train - validation accuracy", source="AutoTrainer, DeepFD: 0.07 above 0.9"
-)
-GAP_SWITCH = Threshold(value=0.9, unit="train accuracy", source="AutoTrainer, DeepFD")
 
 OSCILLATION_WINDOW = Threshold(
     value=0.2, unit="last share of the epochs", source="Deep Learning Tuning Playbook, check of late variance"
 )
 OSCILLATION_EPOCHS = Threshold(value=5, unit="epochs at least in that window", source=OWN)
-OSCILLATION_NOISE_FLOORS = Threshold(
-    value=2,
-    unit="standard errors of the validation accuracy",
-    source=f"{OWN}, after the Deep Learning Tuning Playbook",
-)
 OSCILLATION_RELATIVE = Threshold(
     value=0.2, unit="coefficient of variation of the validation loss", source="BTTackler: > 0.2"
 )
 OSCILLATION_REVERSALS = Threshold(value=2, unit="turns up or down in the window", source=OWN)
+
+# --- steps that are too large
+
+BURST = Threshold(
+    value=1.5,
+    unit="times the loss before the first update",
+    source="playbook check of early instability; KillLossSpike: 2",
+)
+"""A mean of 64 samples or more does not get there by chance."""
+EARLY_BURST = Threshold(
+    value=1.25, unit="times the loss before the first update, in the first tenth of the steps", source=SET
+)
+MOST_IS_LEFT = Threshold(value=0.4, unit="share of the untrained loss that is left at the end", source=SET)
+RISES = Threshold(
+    value=2, unit="epochs in which the train loss rises by 3%", source=f"{SET}; one is bad luck"
+)
+RISE_SHARE = Threshold(value=0.15, unit="of the epochs in which the train loss rises by 3%", source=SET)
+WEIGHT_GROWTH_DEAD = Threshold(
+    value=1.9, unit="times the norm of the untrained weights, with many units dead", source=SET
+)
+WEIGHT_GROWTH = Threshold(
+    value=2.8, unit="times the norm of the untrained weights", source=f"{SET}; 1.2 to 1.8 is usual"
+)
+SWOLLEN = Threshold(
+    value=1.4, unit="times the norm of the untrained weights, with most units of a layer dead", source=SET
+)
+DEAD_RISE = Threshold(value=0.2, unit="share of a layer's units that died", source=SET)
+OSCILLATION_NOISE_FLOORS = Threshold(
+    value=4,
+    unit="standard errors of the validation accuracy",
+    source=f"{SET}, after the Deep Learning Tuning Playbook",
+)
+MOMENTUM_HIGH = Threshold(
+    value=0.95, unit="momentum", source=f"{OWN}: the effective rate is more than 20x the nominal one"
+)
+SMALL_BATCH = Threshold(value=4, unit="samples of one optimizer step", source=OWN)
+RATE_JUMPS = Threshold(value=2, unit="jumps of the rate upwards", source=OWN)
+JUMP_SPIKES = Threshold(
+    value=0.5, unit="of the jumps are followed by a spike of the loss", source=f"{OWN}; spikes after OLMo 2"
+)
+SPIKE_RISE_SHARE = Threshold(value=0.25, unit="of the epochs in which the train loss rises by 3%", source=SET)
+"""Fewer are what warm restarts cost, and they end well."""
+JUMP_SPIKE = Threshold(
+    value=1.3, unit="times the mean loss before the jump", source="KillLossSpike: 2; milder (own design)"
+)
+
+# --- steps that are too small, or too few
+
+FIT_RATIO_UNFINISHED = Threshold(
+    value=0.65, unit="train loss / validation loss", source=f"{SET}; finished trainings have less"
+)
+FIT_RATIO_SHORT = Threshold(
+    value=0.76, unit="train loss / validation loss of a training of few epochs", source=SET
+)
+FALL_OVER_NOISE = Threshold(value=2, unit="times the epoch-to-epoch noise of the validation loss", source=SET)
+DOUBLING_FALL = Threshold(
+    value=0.1, unit="relative fall of the validation loss over the second half", source=SET
+)
+EXPECTED_GAIN = Threshold(
+    value=4.3, unit="standard errors of accuracy that four times the epochs promise", source=SET
+)
+EXPECTED_GAIN_SHORT = Threshold(
+    value=3, unit="the same for a training of few epochs", source=f"{SET}; the more is to be had"
+)
+GOOD_ENOUGH = Threshold(
+    value=0.95, unit="validation accuracy", source=f"{OWN}: the last percents are no fault of the length"
+)
+UPDATE_RATIO_SLOW = Threshold(
+    value=2.5e-3, unit="‖Δw‖ / ‖w‖", source=f"{SET}; 3e-3 to 1e-2 is usual where nothing is wanting"
+)
+FEW_EPOCHS = Threshold(value=4, unit="epochs", source=OWN)
+FEW_STEPS_PER_EPOCH = Threshold(value=8, unit="optimizer steps an epoch", source=OWN)
+CLIP_FRACTION = Threshold(
+    value=0.5, unit="share of clipped steps", source="Deep Learning Tuning Playbook: > 50 %"
+)
+LONG_WARMUP = Threshold(
+    value=0.35,
+    unit="share of the steps in which the rate rises",
+    source="Deep Learning Tuning Playbook: at most 10 %; one_cycle rises for 30 %",
+)
+WARMUP_FALL = Threshold(value=0.1, unit="late relative fall of the validation loss", source=SET)
+RATE_AREA = Threshold(
+    value=0.2, unit="mean rate / peak rate", source=f"{SET}; a cosine has 0.5, exponential to 1% has 0.22"
+)
+FIT_RATIO_DECAYED = Threshold(value=0.68, unit="train loss / validation loss", source=SET)
+DECAYED_FALL = Threshold(value=0.02, unit="late relative fall of the train loss", source=SET)
+
+# --- a fit that is held down
+
+DECAY_SHARE = Threshold(
+    value=0.4,
+    unit="share of weight decay in an update",
+    source="TheDeepChecker: overwhelming regularization (own number)",
+)
+FIT_RATIO_DECAY = Threshold(value=0.65, unit="train loss / validation loss", source=SET)
+TRAIN_MODE_COST = Threshold(
+    value=0.07, unit="accuracy on training samples, eval mode - train mode", source=SET
+)
+FIT_RATIO_DROPOUT = Threshold(value=0.55, unit="train loss / validation loss", source=SET)
+WITHERED = Threshold(
+    value=0.1,
+    unit="times the norm of the untrained weights",
+    source=f"{OWN}; only weight decay takes so much away",
+)
+SMALL_WIDTH = Threshold(value=8, unit="units", source=OWN)
+FIT_RATIO_NARROW = Threshold(value=0.55, unit="train loss / validation loss", source=SET)
+
+# --- validation that falls behind
+
+GAP = Threshold(value=0.09, unit="train - validation accuracy", source="AutoTrainer, DeepFD: 0.07 to 0.10")
+GAP_ERRORS = Threshold(value=2, unit="standard errors of the validation accuracy", source=SET)
+GAP_MEMORIZED = Threshold(
+    value=0.075,
+    unit="train - validation accuracy of a network that knows its training data by heart",
+    source=SET,
+)
+MEMORIZED_GAP = Threshold(value=0.05, unit="train loss / validation loss", source=SET)
+GENERALIZATION_LOSS = Threshold(
+    value=0.15,
+    unit="relative rise of the validation loss over its minimum",
+    source="Prechelt 1998: GL; 5 % is noise here",
+)
+CONFIDENT_RISE = Threshold(
+    value=0.07,
+    unit="relative rise of the validation loss over its minimum",
+    source="Prechelt 1998: GL > 5 % (own number)",
+)
+OVERCONFIDENT = Threshold(
+    value=3, unit="standard errors of accuracy, confidence above it", source=f"{OWN}, after Guo et al. 2017"
+)
+MEMORIZED = Threshold(value=0.03, unit="train loss / validation loss", source=SET)

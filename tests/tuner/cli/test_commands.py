@@ -205,7 +205,7 @@ def test_diagnose_importance_and_report(searched: Run) -> None:
     """Each in words and as JSON; the report is one file, offline."""
     assert searched("diagnose", "s").code == 0
     found = searched("diagnose", "s", "--json").json
-    assert set(found) == {"study", "findings"}
+    assert set(found) == {"study", "findings", "pruning"}
     assert searched("diagnose", "s", "--trial", "0", "--json").code == 0
     assert searched("diagnose", "s", "--trial", "99").code == 2
     importance = searched("importance", "s", "--json").json

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from search_spaces.errors import ConfigurationError
-from studies.readings import Telemetry
+from studies.readings import CodeProbe, Counterfactual, EpochReadings, Telemetry
 from studies.records import Outcome
 from tests.problems import blobs, images, linear_model
 from tuner.training.checkpoint import (
@@ -37,7 +37,7 @@ def assert_same_telemetry(mine: Telemetry, theirs: Telemetry) -> None:
     mine, theirs = (telemetry_to_state(without_timings(each)) for each in (mine, theirs))
     assert str(mine["epochs"]) == str(theirs["epochs"])
     assert str(mine["step_zero"]) == str(theirs["step_zero"])
-    assert mine["data"] == theirs["data"]
+    assert str(mine["data"]) == str(theirs["data"])
     for a, b in zip(mine["steps"], theirs["steps"], strict=True):
         for name in ("train_loss", "learning_rate", "gradient_norm", "clipped"):
             np.testing.assert_array_equal(a[name].numpy(), b[name].numpy())
@@ -99,6 +99,43 @@ def test_telemetry_state_is_lossless() -> None:
     run = TrainingRun(TrainingConfig(epochs=2, batch_size=16), blobs())
     list(run.epochs())
     assert_same_telemetry(telemetry_from_state(telemetry_to_state(run.telemetry())), run.telemetry())
+
+
+def test_what_was_added_to_telemetry_comes_back_too() -> None:
+    """What other loops and continuations leave: code and counterfactuals."""
+    telemetry = Telemetry(
+        epochs=(EpochReadings(epoch=0, train_loss=1.0, class_accuracy=(0.5, 1.0)),),
+        code=CodeProbe(n_layers_not_required=2),
+        counterfactuals=(
+            Counterfactual(
+                change="any", n_steps=1, loss_before=2.0, loss_after=1.0, unchanged_loss_after=1.5
+            ),
+        ),
+    )
+    assert repr(telemetry_from_state(telemetry_to_state(telemetry))) == repr(telemetry)
+
+
+def test_a_checkpoint_from_before_a_reading_is_gone_on_with() -> None:
+    """What it does not have was not read."""
+    run = TrainingRun(TrainingConfig(epochs=1), blobs())
+    next(run.epochs())
+    state = run.state_dict()
+    telemetry = state["telemetry"]
+    for record, names in (
+        (telemetry, ("code", "counterfactuals")),
+        (telemetry["epochs"][0], ("confidence", "class_accuracy", "probe_loss")),
+        (telemetry["step_zero"], ("output_low", "repeat_difference")),
+        (telemetry["step_zero"]["layers"][0], ("twin_fraction", "is_trainable")),
+        (telemetry["data"], ("overlap_fraction", "input_shift")),
+    ):
+        for name in names:
+            del record[name]
+    resumed = TrainingRun(TrainingConfig(epochs=1), blobs())
+    resumed.load_state_dict(state)
+    *_, row = resumed.epochs()
+    assert row.epoch == 1
+    assert np.isnan(resumed.telemetry().epochs[0].confidence)
+    assert np.isnan(resumed.data_probe.overlap_fraction)
 
 
 def test_another_config_is_refused(tmp_path: Path) -> None:

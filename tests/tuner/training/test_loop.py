@@ -23,8 +23,8 @@ from tuner.training.one_epoch import GATHERED_STEPS, POLL_STEPS, minibatch_sizes
 from tuner.training.probes import (
     UpdateProbe,
     probe_batch,
+    probe_pass,
     probed_steps,
-    read_activities,
     watched_layers,
 )
 from tuner.training.reproducibility import data_order
@@ -366,7 +366,7 @@ class TestProbes:
         model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
         with torch.no_grad():
             model[0].bias.copy_(torch.tensor([-1e6, -1e6, -1e6, 1e6]))
-        activities = read_activities(model, watched_layers(model), torch.randn(64, 4))
+        activities = probe_pass(model, watched_layers(model), torch.randn(64, 4)).activities
         assert activities["0"].dead_fraction == 0.75
         assert math.isnan(activities["2"].dead_fraction)
         assert math.isnan(activities["0"].saturated_fraction)
@@ -378,7 +378,7 @@ class TestProbes:
         with torch.no_grad():
             model[0].weight.mul_(0.01)
             model[0].bias.copy_(torch.tensor([50.0, 0.0]))
-        activities = read_activities(model, watched_layers(model), torch.randn(64, 4))
+        activities = probe_pass(model, watched_layers(model), torch.randn(64, 4)).activities
         assert activities["0"].saturated_fraction == 0.5
         assert math.isnan(activities["0"].dead_fraction)
 
@@ -387,9 +387,8 @@ class TestProbes:
         model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
         with torch.no_grad():
             model[1].bias.copy_(torch.tensor([-1e6, 0.0]))
-        assert (
-            read_activities(model, watched_layers(model), torch.randn(8, 1, 6, 6))["0"].dead_fraction == 0.5
-        )
+        activities = probe_pass(model, watched_layers(model), torch.randn(8, 1, 6, 6)).activities
+        assert activities["0"].dead_fraction == 0.5
 
     @pytest.mark.parametrize("activation", ["leaky_relu", "gelu", "elu", "selu"])
     def test_activations_that_always_pass_something_are_never_dead(self, activation: Any) -> None:

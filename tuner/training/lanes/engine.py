@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tuner.training.config import TrainingConfig
-from tuner.training.probes import Activity
+from tuner.training.probes import ProbePass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +91,8 @@ class Engine(Protocol):
     def outputs(self, x: Tensor) -> Tensor:
         """What each network makes of the same scaled ``x`` in eval mode, [n_lanes, n, n_outputs], without gradients."""
 
-    def activities(self, x: Tensor) -> Sequence[Mapping[str, Activity]]:
-        """Of each lane what `probes.read_activities` reads of its network on the scaled ``x``."""
+    def probe_passes(self, x: Tensor) -> Sequence[ProbePass]:
+        """Of each lane what `probes.probe_pass` reads of its network on the scaled ``x``."""
 
     def are_finite(self) -> Tensor:
         """[n_lanes], bool: whether all parameters of the lane are finite."""

@@ -17,7 +17,7 @@ from tuner.training.lanes.optimizers import LaneOptimizer
 from tuner.training.lanes.programs import difference
 from tuner.training.lanes.runs import ModuleLane, Run
 from tuner.training.precision import forward
-from tuner.training.probes import Activity, read_activities
+from tuner.training.probes import ProbePass, probe_pass
 
 
 class FunctionalEngine:
@@ -80,8 +80,8 @@ class FunctionalEngine:
         # Each on a copy: a module may change its input in place.
         return torch.stack([forward(lane.model.eval(), x.clone(), lane.config) for lane in self._lanes])
 
-    def activities(self, x: Tensor) -> list[Mapping[str, Activity]]:
-        return [read_activities(lane.model, lane.optimizer.layers, x.clone()) for lane in self._lanes]
+    def probe_passes(self, x: Tensor) -> list[ProbePass]:
+        return [probe_pass(lane.model, lane.optimizer.layers, x.clone()) for lane in self._lanes]
 
     def are_finite(self) -> Tensor:
         return torch.cat([run.are_finite() for run in self._runs])

@@ -22,7 +22,7 @@ from tuner.training.lanes.losses import CrossEntropy, Losses, MeanSquaredError
 from tuner.training.lanes.optimizers import LaneOptimizers
 from tuner.training.lanes.perceptron import Block, perceptron_of
 from tuner.training.lanes.products import Products, keep_freed_memory
-from tuner.training.probes import Activity, read_activities, watched_layers
+from tuner.training.probes import ProbePass, probe_pass, watched_layers
 
 
 class MlpEngine:
@@ -107,9 +107,9 @@ class MlpEngine:
             h = layer.evaluate(h)
         return h.transpose(1, 2)
 
-    def activities(self, x: Tensor) -> Sequence[Mapping[str, Activity]]:
+    def probe_passes(self, x: Tensor) -> Sequence[ProbePass]:
         models = [start.model for start in self._starts]
-        return [read_activities(model, watched_layers(model), x.to(self._dtype)) for model in models]
+        return [probe_pass(model, watched_layers(model), x.to(self._dtype)) for model in models]
 
     @torch.no_grad()
     def are_finite(self) -> Tensor:

@@ -13,7 +13,7 @@ from tuner.training.losses import Loss, training_loss
 from tuner.training.one_epoch import CLIP_EPSILON, clip_norm
 from tuner.training.optimizers import Optimizer, build_optimizer
 from tuner.training.precision import forward
-from tuner.training.probes import Activity, UpdateProbe, WatchedLayer, read_activities, watched_layers
+from tuner.training.probes import ProbePass, UpdateProbe, WatchedLayer, probe_pass, watched_layers
 from tuner.training.readings import are_finite
 from tuner.training.reproducibility import drawing_from
 
@@ -86,9 +86,9 @@ class _Network:
         with drawing_from(self.start.generator):
             return forward(self.start.model, x, self.start.config)
 
-    def activities(self, x: Tensor) -> Mapping[str, Activity]:
+    def probe_pass(self, x: Tensor) -> ProbePass:
         with drawing_from(self.start.generator):
-            return read_activities(self.start.model, self.layers, x)
+            return probe_pass(self.start.model, self.layers, x)
 
 
 class OneByOneEngine:
@@ -151,8 +151,8 @@ class OneByOneEngine:
         # A copy for each: a module may change its input in place.
         return torch.stack([network.outputs(x.clone()) for network in self._networks])
 
-    def activities(self, x: Tensor) -> Sequence[Mapping[str, Activity]]:
-        return [network.activities(x.clone()) for network in self._networks]
+    def probe_passes(self, x: Tensor) -> Sequence[ProbePass]:
+        return [network.probe_pass(x.clone()) for network in self._networks]
 
     def are_finite(self) -> Tensor:
         return torch.tensor([are_finite(network.start.model) for network in self._networks])

@@ -4,19 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from studies.readings import NAN, EpochReadings, StepReadings
+from studies.readings import EpochReadings, StepReadings
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.input_scaling import InputScaling
 from tuner.training.datasets.splits import Splits
-from tuner.training.evaluation import Evaluation, evaluate_lanes
+from tuner.training.evaluation import UNREAD, Evaluation, evaluate_lanes, evaluate_outputs
 from tuner.training.lanes.engine import Engine
 from tuner.training.lanes.lane import Lane
 from tuner.training.lanes.lockstep import LanePass
 from tuner.training.one_epoch import EpochPlan
 from tuner.training.precision import targets, weight_type
-from tuner.training.probes import Activity, layer_readings, probe_batch, read_activities, watched_layers
+from tuner.training.probes import Activity, layer_readings, probe_batch, probe_pass, watched_layers
 from tuner.training.readings import TrainedSteps, epoch_readings
 from tuner.training.reproducibility import drawing_from
 from tuner.training.stopwatch import Stopwatch
@@ -33,13 +34,23 @@ class TrainedEpoch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Network:
+    """What was read of one network."""
+
+    is_finite: bool
+    activities: Mapping[str, Activity]
+    validation: Evaluation = UNREAD
+    probe: Evaluation = UNREAD
+
+
+@dataclass(frozen=True, kw_only=True)
 class LaneReader:
     """Reads lanes of one structure.
 
     Args:
         splits: the data.
         scaling: of the inputs.
-        is_complete: False leaves out what costs time: calibration, gradients, layers.
+        is_complete: False leaves out what costs time: calibration, probes, gradients, layers.
         stopwatch: what counts the seconds, as evaluation and telemetry.
     """
 
@@ -59,34 +70,34 @@ class LaneReader:
         pace = sum(sum(each.sizes) for each in trained.values()) / training_seconds
         is_finite = engine.are_finite().tolist() if seated else []
         validations = self._validations(engine, config) if seated else ()
-        activities = self._activities(engine, config) if seated else ()
-        network = dict(
-            zip(map(id, seated), zip(is_finite, validations, activities, strict=True), strict=True)
-        )
+        probes = self._probes(engine, config) if seated else ()
+        network = {
+            id(done): _Network(is_finite=finite, validation=validation, probe=probe, activities=activities)
+            for done, finite, validation, (probe, activities) in zip(
+                seated, is_finite, validations, probes, strict=True
+            )
+        }
         return [self._epoch(done, trained[id(done)], network.get(id(done)), pace) for done in passes]
 
     def _epoch(
-        self,
-        done: LanePass,
-        trained: TrainedSteps,
-        network: tuple[bool, Evaluation, Mapping[str, Activity]] | None,
-        pace: float,
+        self, done: LanePass, trained: TrainedSteps, network: _Network | None, pace: float
     ) -> TrainedEpoch:
         """``network`` is what was read of the network in its seat; None for a lane that left on the way."""
         lane = done.lane
         steps = trained.readings(lane.n_rows, lane.config)
         if network is None:
-            network = False, Evaluation(loss=NAN), self._activities_of(lane)
-        is_finite, validation, activities = network
-        has_diverged = not (is_finite and np.isfinite(steps.train_loss).all())
-        if has_diverged and lane.config.stop_on_divergence:
-            validation = Evaluation(loss=NAN)
+            network = _Network(is_finite=False, activities=self._activities_of(lane))
+        has_diverged = not (network.is_finite and np.isfinite(steps.train_loss).all())
+        is_lost = has_diverged and lane.config.stop_on_divergence
         row = epoch_readings(
             trained,
             steps,
             lane.config,
-            validation=validation,
-            layers=layer_readings(lane.layer_names, done.layers, activities) if self.is_complete else (),
+            validation=UNREAD if is_lost else network.validation,
+            probe=UNREAD if is_lost else network.probe,
+            layers=layer_readings(lane.layer_names, done.layers, network.activities)
+            if self.is_complete
+            else (),
             training_seconds=sum(trained.sizes) / pace,
         )
         return TrainedEpoch(row=row, steps=steps, has_diverged=has_diverged)
@@ -99,19 +110,27 @@ class LaneReader:
                 self.splits.validation_x,
                 targets(self.splits.validation_y, config),
                 kind=self.splits.kind,
-                with_calibration=self.is_complete,
+                in_detail=self.is_complete,
             )
 
-    def _activities(self, engine: Engine, config: TrainingConfig) -> Sequence[Mapping[str, Activity]]:
+    def _probes(
+        self, engine: Engine, config: TrainingConfig
+    ) -> Sequence[tuple[Evaluation, Mapping[str, Activity]]]:
+        """Of each lane how good it is on the probe batch, and its activities there."""
         if not self.is_complete:
-            return [{}] * engine.n_lanes
-        return engine.activities(self._probe_inputs(config))
+            return [(UNREAD, {})] * engine.n_lanes
+        passes = engine.probe_passes(self._probe_inputs(config))
+        y = targets(probe_batch(self.splits)[1], config)
+        outputs = torch.stack([done.outputs for done in passes])
+        found = evaluate_outputs(outputs, y, kind=self.splits.kind)
+        return [(probe, done.activities) for probe, done in zip(found, passes, strict=True)]
 
     def _activities_of(self, lane: Lane) -> Mapping[str, Activity]:
         if not self.is_complete:
             return {}
         with drawing_from(lane.generator):
-            return read_activities(lane.model, watched_layers(lane.model), self._probe_inputs(lane.config))
+            inputs = self._probe_inputs(lane.config)
+            return probe_pass(lane.model, watched_layers(lane.model), inputs).activities
 
     def _probe_inputs(self, config: TrainingConfig) -> Tensor:
         inputs: Tensor = self.scaling(probe_batch(self.splits)[0])

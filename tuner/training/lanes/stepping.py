@@ -171,7 +171,7 @@ class SteppedLanes:
                 x,
                 y,
                 kind=self.splits.kind,
-                with_calibration=False,
+                in_detail=False,
             )
         return dict(zip(self._feeds, found, strict=True))
 

@@ -24,20 +24,18 @@ def read_untrained(lane: Lane, *, has_own_model: bool, is_complete: bool) -> Non
         model=lane.model, splits=splits, scaling=lane.scaling, config=config, is_complete=is_complete
     )
     known: dict[Hashable, Any] = splits.known
-    data_key = ("data", config.input_scaling)
-    if data_key not in known:
-        known[data_key] = reader.data()
     step_zero = reader.step_zero(training_loss(config, splits), seed=config.seed)
     if has_own_model or config.model not in BUILT_IN_MODELS:
         with drawing_from(lane.generator):
-            train, validation = reader.untrained()
+            untrained = reader.untrained()
     else:
         key = (*_what_decides(config), is_complete)
         if key not in known:
             known[key] = reader.untrained()
-        train, validation = known[key]
-    row = untrained_readings(train, validation, step_zero, seconds=time.perf_counter() - started)
-    lane.begin(row, step_zero, known[data_key])
+        untrained = known[key]
+    data = reader.data()
+    row = untrained_readings(untrained, step_zero, seconds=time.perf_counter() - started)
+    lane.begin(row, step_zero, data)
 
 
 def _what_decides(config: TrainingConfig) -> tuple[Hashable, ...]:

@@ -3,7 +3,7 @@
 import copy
 import pickle
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -57,15 +57,15 @@ class OneLearner:
 Copied = TypeVar("Copied")
 
 
-def copy_of(trained: Copied, *, what: str = "model") -> Copied:
-    """A deep copy of a model, or of ``what`` else is trained with it.
+def copy_of(trained: Copied, *, what: str = "model", memo: dict[int, Any] | None = None) -> Copied:
+    """A deep copy of a model, or of ``what`` else is trained with it; ``memo`` is that of ``copy.deepcopy``.
 
     Raises:
         ConfigurationError: when it cannot be copied.
     """
     try:
-        return copy.deepcopy(trained)
+        return copy.deepcopy(trained, memo)
     except (RuntimeError, TypeError, ValueError, pickle.PicklingError) as error:
         raise ConfigurationError(
-            f"The range test trains copies of the model, so copy.deepcopy({what}) must work, but got: {error}"
+            f"Copies of the model are trained, so copy.deepcopy({what}) must work, but got: {error}"
         ) from error

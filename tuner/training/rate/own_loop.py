@@ -46,7 +46,7 @@ class OwnLearner:
         rates = [float(group["lr"]) for group in optimizer.param_groups]
         if not max(rates) > 0:
             raise ConfigurationError(f"The optimizer needs a learning rate above 0, but got {max(rates):g}.")
-        _check_closure(optimizer)
+        check_closure(optimizer)
         self._ratios = [rate / max(rates) for rate in rates]
         self._originals = originals(model, optimizer, loss)
         # Together: the copied optimizer steps the copied model, and a loss that holds the model holds the copy.
@@ -139,8 +139,12 @@ def untouched_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
             parameter.grad = gradient
 
 
-def _check_closure(optimizer: Optimizer) -> None:
-    """LBFGS evaluates the loss as often as it likes, and loses its parameters when it is copied."""
+def check_closure(optimizer: Optimizer) -> None:
+    """Refuse one such as LBFGS: it evaluates the loss as often as it likes, and loses its parameters when it is copied.
+
+    Raises:
+        ConfigurationError: when ``step`` needs a closure.
+    """
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ConfigurationError(

@@ -40,7 +40,7 @@ from tuner.training.models import ModelBuilder, build_cnn, untrained_model
 from tuner.training.one_epoch import CLIP_EPSILON
 from tuner.training.optimizers import build_optimizer
 from tuner.training.precision import forward, targets, weight_type
-from tuner.training.probes import UpdateProbe, read_activities, watched_layers
+from tuner.training.probes import UpdateProbe, probe_pass, watched_layers
 from tuner.training.reproducibility import RandomStream
 
 BASE = TrainingConfig(
@@ -349,15 +349,17 @@ def test_eval_mode_and_activities_are_those_of_each_module(builder: ModelBuilder
     for n_steps in (0, 4):
         together.steps(n_steps)
         x, _ = together.samples(n=40)
-        outputs, activities = together.engine.outputs(x), together.engine.activities(x)
+        outputs, passes = together.engine.outputs(x), together.engine.probe_passes(x)
         for k, lane in enumerate(together.alone):
             lane.model.eval()
             torch.testing.assert_close(outputs[k], lane.model(x), rtol=1e-9, atol=1e-9)
-            expected = read_activities(lane.model, watched_layers(lane.model), x)
+            torch.testing.assert_close(passes[k].outputs, outputs[k], rtol=1e-9, atol=1e-9)
+            expected = probe_pass(lane.model, watched_layers(lane.model), x).activities
             assert together.engine.layer_names == tuple(expected)
-            for name, activity in activities[k].items():
+            for name, activity in passes[k].activities.items():
                 assert activity.output_std == pytest.approx(expected[name].output_std, rel=1e-9)
                 assert activity.dead_fraction == pytest.approx(expected[name].dead_fraction, nan_ok=True)
+                assert activity.weight_norm == pytest.approx(expected[name].weight_norm, rel=1e-9)
 
 
 def test_modules_are_one_program_unless_their_code_could_do_something_else(splits: Splits) -> None:

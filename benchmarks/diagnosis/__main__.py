@@ -1,0 +1,9 @@
+"""``python -m benchmarks.diagnosis``: see `command`. Apart from it, so that worker processes can import its functions."""
+
+import os
+
+from benchmarks.diagnosis.command import main
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()

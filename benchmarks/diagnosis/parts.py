@@ -1,0 +1,101 @@
+"""Which cases thresholds may be chosen by, and which nobody looks at before the end.
+
+    python -m benchmarks.diagnosis.parts      writes both lists anew: only before any tuning
+
+Of every cause, calibration has two severities of one network; the third severity and the other network are blind. Of
+every kind of healthy training some configs are calibration's and the others are blind; no config is in both. The parts
+share neither seeds nor images.
+"""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from benchmarks.diagnosis.case import ARCHITECTURES, Case
+from benchmarks.diagnosis.causes import FAULTS
+from benchmarks.diagnosis.healthy import HEALTHY
+from search_spaces.errors import ConfigurationError
+
+FOLDER = Path(__file__).parent / "lists"
+PARTS = ("calibration", "blind")
+SEED = 2026
+FIRST_SEEDS: Mapping[str, int] = {"calibration": 0, "blind": 100}
+N_SEEDS = 5
+"""Of every fault: the admission test needs so many."""
+N_HEALTHY_SEEDS = 3
+CALIBRATION_SHARE = 0.4
+"""Of the healthy configs of a kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """The cases of a part."""
+
+    part: str
+    faulty: tuple[str, ...]
+    healthy: tuple[str, ...]
+
+    @property
+    def first_seed(self) -> int:
+        return FIRST_SEEDS[self.part]
+
+    def seeds(self, n: int) -> list[int]:
+        """The first ``n`` seeds of the part."""
+        return list(range(self.first_seed, self.first_seed + n))
+
+
+def drawn_lists(seed: int = SEED) -> tuple[Listed, Listed]:
+    """Calibration and blind, the same for the same ``seed``."""
+    draw = random.Random(seed)  # noqa: S311 - no secret
+    chosen: list[str] = []
+    left: list[str] = []
+    for fault in FAULTS:
+        cases = fault.cases()
+        architecture = draw.choice([each for each in ARCHITECTURES if each in fault.setups])
+        blind_severity = draw.choice([case.severity for case in cases if case.architecture == architecture])
+        for case in cases:
+            is_seen = case.architecture == architecture and case.severity != blind_severity
+            (chosen if is_seen else left).append(case.name)
+    healthy_chosen, healthy_left = _healthy(draw, HEALTHY)
+    return (
+        Listed(part="calibration", faulty=tuple(chosen), healthy=tuple(healthy_chosen)),
+        Listed(part="blind", faulty=tuple(left), healthy=tuple(healthy_left)),
+    )
+
+
+def _healthy(draw: random.Random, cases: Sequence[Case]) -> tuple[list[str], list[str]]:
+    chosen: list[str] = []
+    left: list[str] = []
+    for _kind, group in groupby(cases, key=lambda case: case.name.split("/")[1]):
+        names = [case.name for case in group]
+        draw.shuffle(names)
+        n = round(CALIBRATION_SHARE * len(names))
+        chosen += names[:n]
+        left += names[n:]
+    return sorted(chosen), sorted(left)
+
+
+def read_list(part: str) -> Listed:
+    """The committed list of ``part``.
+
+    Raises:
+        ConfigurationError: for another part.
+    """
+    if part not in PARTS:
+        raise ConfigurationError(f"A part must be one of {', '.join(PARTS)}, but got {part!r}.")
+    read = json.loads((FOLDER / f"{part}.json").read_text(encoding="utf-8"))
+    return Listed(part=part, faulty=tuple(read["faulty"]), healthy=tuple(read["healthy"]))
+
+
+def write_lists() -> None:
+    """Draw both lists and write them."""
+    for listed in drawn_lists():
+        body = {"drawn_with_seed": SEED, "faulty": listed.faulty, "healthy": listed.healthy}
+        (FOLDER / f"{listed.part}.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_lists()

@@ -1,0 +1,90 @@
+"""What the rules on code, data and the untrained network share: the probes at hand, and evidence made of them."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.finding import Evidence
+from studies.diagnosis.reference import learned_nothing, trained, trained_rows
+from studies.diagnosis.thresholds import Threshold
+from studies.readings import NAN, CodeProbe, DataProbe, LayerProbe, LayerReadings, StepZeroProbe, Telemetry
+from studies.records import TrialRecord
+
+MIN_LAYERS = 3
+"""Below, a small ratio says that the two layers differ in size, not that gradients fade on the way."""
+
+
+def code_of(trial: TrialRecord) -> CodeProbe | None:
+    """What was seen of the loop's code; None for the toolkit's own loop."""
+    return (trial.telemetry or Telemetry()).code
+
+
+def data_of(trial: TrialRecord) -> DataProbe | None:
+    return (trial.telemetry or Telemetry()).data
+
+
+def start_of(trial: TrialRecord) -> StepZeroProbe | None:
+    """The untrained network."""
+    return (trial.telemetry or Telemetry()).step_zero
+
+
+def crossed(
+    quantity: str,
+    value: float,
+    threshold: Threshold,
+    *,
+    first_step: int | None = None,
+    last_step: int | None = None,
+) -> Evidence:
+    """A reading beside the threshold that it crossed; without steps a property of the data or the code."""
+    return Evidence(
+        quantity=quantity,
+        first_step=first_step,
+        last_step=first_step if last_step is None else last_step,
+        value=value,
+        threshold=threshold.value,
+        source=threshold.source,
+    )
+
+
+def initial_excess(probe: StepZeroProbe | None) -> float:
+    """How far the untrained loss lies above ln(classes), in units of it; infinite if not finite, NaN if unknown."""
+    if probe is None or not math.isfinite(probe.expected_loss):
+        return NAN
+    if not math.isfinite(probe.train_loss):
+        return math.inf
+    return (probe.train_loss - probe.expected_loss) / probe.expected_loss
+
+
+def gradient_ratio(layers: Sequence[LayerReadings] | Sequence[LayerProbe]) -> float:
+    """The first layer's gradient norm over the last one's; infinite where the last one's is 0."""
+    first, last = layers[0].gradient_norm, layers[-1].gradient_norm
+    return first / last if last > 0.0 else math.inf
+
+
+def fading_slope(layers: Sequence[LayerReadings] | Sequence[LayerProbe]) -> float:
+    """The slope of log10 of the gradient norm per layer from the output back; negative where it fades.
+
+    NaN below ``MIN_LAYERS``, and where a norm is 0 (a frozen or dead layer, another fault) or not finite.
+    """
+    norms = np.array([layer.gradient_norm for layer in layers], dtype=np.float64)[::-1]
+    if len(norms) < MIN_LAYERS or not np.all(np.isfinite(norms) & (norms > 0.0)):
+        return NAN
+    return float(np.polyfit(np.arange(len(norms)), np.log10(norms), deg=1)[0])
+
+
+def gradients_fade(trial: TrialRecord) -> bool:
+    """Whether gradients shrink geometrically from layer to layer in every epoch, and nothing is learned."""
+    rows = trained_rows(trial)
+    return learned_nothing(trial) and all(
+        fading_slope(row.layers) < limits.FADING_SLOPE.value for row in rows
+    )
+
+
+def best_reading(trial: TrialRecord, quantity: str) -> float:
+    """The highest finite reading of an accuracy over the training; NaN where there is none."""
+    readings = trained(trial, quantity)
+    readings = readings[np.isfinite(readings)]
+    return float(readings.max()) if len(readings) else NAN

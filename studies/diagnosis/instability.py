@@ -1,0 +1,62 @@
+"""Why steps are too large: the rate, or what makes more of it - momentum, single samples, a schedule, a cold start."""
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.before_training import crossed
+from studies.diagnosis.finding import CauseName
+from studies.diagnosis.restraint import restraint
+from studies.diagnosis.signs import RATE_JUMP, Signs
+from studies.diagnosis.weighing import Suspicion
+
+DEEP = 4
+"""Hidden layers from which the first updates are dangerous by themselves (own design)."""
+LARGE_BATCH = 256
+"""Samples from which rates are usually raised so far that they need a warmup (Goyal et al. 2017)."""
+
+
+def instability(signs: Signs) -> tuple[Suspicion, ...]:
+    """What makes the steps of an unstable training too large; the rate itself is never ruled out."""
+    rules = (_schedule, _single_samples, _momentum, _cold_start)
+    found = [suspicion for rule in rules if (suspicion := rule(signs)) is not None]
+    is_explained = bool(found) or bool(restraint(signs))
+    rate = Suspicion(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.6 if is_explained else 0.9)
+    return (*found, rate)
+
+
+def _schedule(signs: Signs) -> Suspicion | None:
+    """A schedule that lifts the rate beyond where the training began."""
+    jumps = signs.rate_jumps
+    if len(jumps) < limits.RATE_JUMPS.value:
+        return None
+    before = float(signs.rates[: jumps[0]].max())
+    if not float(signs.rates[jumps[0] :].max()) > RATE_JUMP * before:
+        return None
+    evidence = crossed("n_rate_jumps", float(len(jumps)), limits.RATE_JUMPS)
+    return Suspicion(name=CauseName.SCHEDULE_SPIKES, confidence=0.85, evidence=(evidence,))
+
+
+def _single_samples(signs: Signs) -> Suspicion | None:
+    if signs.batch_size <= limits.SMALL_BATCH.value:
+        evidence = crossed("batch_size", signs.batch_size, limits.SMALL_BATCH)
+        return Suspicion(name=CauseName.BATCH_TOO_SMALL, confidence=0.85, evidence=(evidence,))
+    return None
+
+
+def _momentum(signs: Signs) -> Suspicion | None:
+    momentum = signs.situation.number("momentum")
+    if signs.situation.choice("optimizer") in {"sgd", "rmsprop"} and momentum > limits.MOMENTUM_HIGH.value:
+        evidence = crossed("momentum", momentum, limits.MOMENTUM_HIGH)
+        return Suspicion(name=CauseName.MOMENTUM_TOO_HIGH, confidence=0.8, evidence=(evidence,))
+    return None
+
+
+def is_cold_start(signs: Signs) -> bool:
+    """Whether the first updates of a deep network or of large batches burst without any warmup."""
+    is_prone = signs.situation.number("depth") >= DEEP or signs.batch_size >= LARGE_BATCH
+    return is_prone and signs.early_burst > limits.EARLY_BURST.value and not signs.warmup_share > 0.0
+
+
+def _cold_start(signs: Signs) -> Suspicion | None:
+    if is_cold_start(signs):
+        evidence = crossed("early_burst", signs.early_burst, limits.EARLY_BURST)
+        return Suspicion(name=CauseName.MISSING_WARMUP, confidence=0.7, evidence=(evidence,))
+    return None

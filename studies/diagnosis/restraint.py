@@ -1,0 +1,81 @@
+"""What holds a fit down although the training had its time: regularization, or too few units."""
+
+from collections.abc import Callable
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.before_training import crossed
+from studies.diagnosis.finding import CauseName
+from studies.diagnosis.signs import Signs
+from studies.diagnosis.slowness import fit_evidence
+from studies.diagnosis.weighing import Suspicion
+
+Rule = Callable[[Signs], Suspicion | None]
+
+HOPELESS_DROPOUT = 0.8
+"""Of the units: what is left carries nothing through two layers (own design)."""
+
+
+def restraint(signs: Signs) -> tuple[Suspicion, ...]:
+    """All that holds the fit down; empty where nothing does."""
+    return tuple(suspicion for rule in _RULES if (suspicion := rule(signs)) is not None)
+
+
+def _weight_decay(signs: Signs) -> Suspicion | None:
+    """Weight decay makes up a good part of each update, and the training data is fitted no better than validation."""
+    if not (signs.decay_share > limits.DECAY_SHARE.value and signs.fit_ratio > limits.FIT_RATIO_DECAY.value):
+        return None
+    evidence = crossed(
+        "decay_share",
+        signs.decay_share,
+        limits.DECAY_SHARE,
+        first_step=signs.rows[0].epoch,
+        last_step=signs.last_epoch,
+    )
+    return Suspicion(
+        name=CauseName.OVER_REGULARIZED,
+        confidence=0.85,
+        evidence=(evidence, fit_evidence(signs, limits.FIT_RATIO_DECAY)),
+    )
+
+
+def _dropout(signs: Signs) -> Suspicion | None:
+    """Training with noise in the network (dropout, augmentation) is much worse than without, and costs the fit."""
+    is_off = signs.situation.number("dropout") == 0.0 and signs.situation.number("augmentation") == 0.0
+    is_dear = signs.train_mode_cost > limits.TRAIN_MODE_COST.value
+    costs = is_dear and not is_off and signs.fit_ratio > limits.FIT_RATIO_DROPOUT.value
+    is_lost = signs.explained < 1.0 - limits.MOST_IS_LEFT.value
+    silenced = is_lost and signs.situation.number("dropout") >= HOPELESS_DROPOUT
+    if not (costs or silenced):
+        return None
+    evidence = crossed(
+        "train_mode_cost",
+        signs.train_mode_cost,
+        limits.TRAIN_MODE_COST,
+        first_step=signs.late_epoch,
+        last_step=signs.last_epoch,
+    )
+    return Suspicion(
+        name=CauseName.OVER_REGULARIZED,
+        confidence=0.85,
+        evidence=(evidence, fit_evidence(signs, limits.FIT_RATIO_DROPOUT)),
+    )
+
+
+def _undercapacity(signs: Signs) -> Suspicion | None:
+    """Few units or no hidden layer at all, and a fit that is as poor on train as on validation."""
+    width = signs.situation.number("width")
+    is_linear = signs.situation.number("depth") == 0.0 and signs.situation.choice("model") != "cnn"
+    if (
+        not (width <= limits.SMALL_WIDTH.value or is_linear)
+        or not signs.fit_ratio > limits.FIT_RATIO_NARROW.value
+    ):
+        return None
+    evidence = crossed("width", 0.0 if is_linear else width, limits.SMALL_WIDTH)
+    return Suspicion(
+        name=CauseName.UNDERCAPACITY,
+        confidence=0.8,
+        evidence=(evidence, fit_evidence(signs, limits.FIT_RATIO_NARROW)),
+    )
+
+
+_RULES: tuple[Rule, ...] = (_weight_decay, _dropout, _undercapacity)

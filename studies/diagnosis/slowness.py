@@ -1,0 +1,165 @@
+"""Why a training ends short of what it could be: each rule wants the harm in the curves and the mechanism that does it.
+
+The harm: the training data is fitted hardly better than validation (``fit_ratio``), so it is the fit that is poor.
+"""
+
+from collections.abc import Callable
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.before_training import crossed
+from studies.diagnosis.curves import Curve
+from studies.diagnosis.finding import CauseName, Evidence
+from studies.diagnosis.reference import trained
+from studies.diagnosis.signs import LATE, Signs
+from studies.diagnosis.thresholds import Threshold
+from studies.diagnosis.weighing import Suspicion
+
+Rule = Callable[[Signs], Suspicion | None]
+
+
+def is_unfinished(signs: Signs) -> bool:
+    """Whether it fits its training data poorly, still gets better at its end, and has something to gain."""
+    fit, gain = _limits_of(signs)
+    if not signs.fit_ratio > fit.value:
+        return False
+    has_far_to_go = signs.explained < 1.0 - limits.MOST_IS_LEFT.value
+    return _falls(signs) and (has_far_to_go or expected_gain(signs) > gain.value)
+
+
+def _is_short(signs: Signs) -> bool:
+    return signs.n_epochs < limits.FEW_EPOCHS.value
+
+
+def _limits_of(signs: Signs) -> tuple[Threshold, Threshold]:
+    """Of the fit ratio and of the expected gain: few epochs give poorer readings, and promise more."""
+    if _is_short(signs):
+        return limits.FIT_RATIO_SHORT, limits.EXPECTED_GAIN_SHORT
+    return limits.FIT_RATIO_UNFINISHED, limits.EXPECTED_GAIN
+
+
+def _falls(signs: Signs) -> bool:
+    if _is_short(signs):
+        return signs.doubling_fall > limits.DOUBLING_FALL.value
+    return signs.fall_over_noise > limits.FALL_OVER_NOISE.value
+
+
+def expected_gain(signs: Signs) -> float:
+    """The accuracy that four times the epochs promise, in standard errors of it; NaN without accuracies.
+
+    The error is taken to go on as the validation loss did over the last doubling, twice.
+    """
+    left = 1.0 - min(max(signs.doubling_fall, 0.0), 1.0)
+    return signs.late_error * (1.0 - left**2) / signs.accuracy_noise
+
+
+def slowness(signs: Signs) -> tuple[Suspicion, ...]:
+    """All that may keep the training from its end; empty where nothing does."""
+    return tuple(suspicion for rule in _RULES if (suspicion := rule(signs)) is not None)
+
+
+def clipping_too_tight(signs: Signs) -> Suspicion | None:
+    """Most steps are clipped, and the training gets on slowly or not at all."""
+    hardly_moves = signs.update_ratio < limits.UPDATE_RATIO_LOW.value
+    is_slow = is_unfinished(signs) or hardly_moves or signs.explained < 1.0 - limits.LOST_LEARNING.value
+    if not (signs.clip_share > limits.CLIP_FRACTION.value and is_slow):
+        return None
+    evidence = _over_all("clip_fraction", signs.clip_share, limits.CLIP_FRACTION, signs)
+    return Suspicion(
+        name=CauseName.CLIPPING_TOO_TIGHT,
+        confidence=0.9,
+        evidence=(evidence, _unfinished_fit(signs)),
+    )
+
+
+def _premature_decay(signs: Signs) -> Suspicion | None:
+    """The rate was gone before the fit was there, and with it the slope."""
+    is_short = signs.fit_ratio > limits.FIT_RATIO_DECAYED.value
+    is_flat = abs(signs.late_train_fall) < limits.DECAYED_FALL.value
+    if not (signs.rate_area < limits.RATE_AREA.value and is_short and is_flat):
+        return None
+    evidence = (
+        _over_all("rate_area", signs.rate_area, limits.RATE_AREA, signs),
+        fit_evidence(signs, limits.FIT_RATIO_DECAYED),
+    )
+    return Suspicion(name=CauseName.PREMATURE_DECAY, confidence=0.9, evidence=evidence)
+
+
+def _warmup_too_long(signs: Signs) -> Suspicion | None:
+    """The rate rose for most of the time, and the loss still falls as it does at a training's start."""
+    is_long = signs.warmup_share > limits.LONG_WARMUP.value
+    is_best_late = _best_is_late(trained(signs.trial, "validation_loss"))
+    still_early = is_best_late and signs.late_fall > limits.WARMUP_FALL.value
+    if not (is_long and (still_early or is_unfinished(signs))):
+        return None
+    evidence = (
+        _over_all("warmup_share", signs.warmup_share, limits.LONG_WARMUP, signs),
+        _late("validation_loss_fall", signs.late_fall, limits.WARMUP_FALL, signs),
+    )
+    return Suspicion(name=CauseName.WARMUP_TOO_LONG, confidence=0.88, evidence=evidence)
+
+
+def _best_is_late(losses: Curve) -> bool:
+    return len(losses) >= LATE and int(losses.argmin()) >= len(losses) - max(1, len(losses) // LATE)
+
+
+def _batch_too_large(signs: Signs) -> Suspicion | None:
+    if not (is_unfinished(signs) and signs.steps_per_epoch <= limits.FEW_STEPS_PER_EPOCH.value):
+        return None
+    evidence = _over_all("steps_per_epoch", signs.steps_per_epoch, limits.FEW_STEPS_PER_EPOCH, signs)
+    return Suspicion(
+        name=CauseName.BATCH_TOO_LARGE,
+        confidence=0.85,
+        evidence=(evidence, _unfinished_fit(signs)),
+    )
+
+
+def _rate_too_low(signs: Signs) -> Suspicion | None:
+    """Small updates all along: more of the same epochs would be a dear way to the same end."""
+    if not (is_unfinished(signs) and signs.update_ratio < limits.UPDATE_RATIO_SLOW.value):
+        return None
+    evidence = _over_all("update_ratio", signs.update_ratio, limits.UPDATE_RATIO_SLOW, signs)
+    return Suspicion(
+        name=CauseName.LEARNING_RATE_TOO_LOW,
+        confidence=0.65 if _is_short(signs) else 0.82,
+        evidence=(evidence, _unfinished_fit(signs)),
+    )
+
+
+def _too_few_epochs(signs: Signs) -> Suspicion | None:
+    """Only of a training that was allowed to end, and that is not good enough as it is."""
+    ended = signs.trial.state == "complete"
+    if not (ended and is_unfinished(signs)) or 1.0 - signs.late_error > limits.GOOD_ENOUGH.value:
+        return None
+    evidence = (
+        _late("validation_loss_fall", signs.doubling_fall, limits.DOUBLING_FALL, signs),
+        _late("expected_gain", expected_gain(signs), _limits_of(signs)[1], signs),
+        _unfinished_fit(signs),
+    )
+    confidence = 0.75 if _is_short(signs) else 0.5
+    return Suspicion(name=CauseName.TOO_FEW_EPOCHS, confidence=confidence, evidence=evidence)
+
+
+def _unfinished_fit(signs: Signs) -> Evidence:
+    return fit_evidence(signs, _limits_of(signs)[0])
+
+
+def fit_evidence(signs: Signs, threshold: Threshold) -> Evidence:
+    """That the training data itself is fitted poorly."""
+    return _late("fit_ratio", signs.fit_ratio, threshold, signs)
+
+
+def _late(quantity: str, value: float, threshold: Threshold, signs: Signs) -> Evidence:
+    return crossed(quantity, value, threshold, first_step=signs.late_epoch, last_step=signs.last_epoch)
+
+
+def _over_all(quantity: str, value: float, threshold: Threshold, signs: Signs) -> Evidence:
+    return crossed(quantity, value, threshold, first_step=signs.rows[0].epoch, last_step=signs.last_epoch)
+
+
+_RULES: tuple[Rule, ...] = (
+    _premature_decay,
+    _warmup_too_long,
+    _batch_too_large,
+    _rate_too_low,
+    _too_few_epochs,
+)

@@ -1,0 +1,110 @@
+"""Which of a trial's symptoms is the cause: the earliest stage explains the later ones, an anomaly needs harm."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from studies.diagnosis.finding import CauseName, Finding, Severity
+from studies.diagnosis.symptom import TrialSymptom
+
+FALSIFYING = frozenset(
+    {
+        CauseName.TRAIN_VALIDATION_OVERLAP,
+        CauseName.TARGET_LEAKAGE,
+        CauseName.UNSTRATIFIED_SPLIT,
+        CauseName.EVALUATION_MODE_BUG,
+    }
+)
+"""With these the measurement itself is wrong: a good value is no sign of health."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A symptom together with what it found in one trial."""
+
+    symptom: TrialSymptom
+    finding: Finding
+
+    @property
+    def is_fault(self) -> bool:
+        return self.finding.severity is not Severity.NOTE
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether it is a fault only together with the harm it does."""
+        return self.is_fault and not (self.symptom.hurts_by_itself and self.finding.hurts_by_itself)
+
+    def at_most(self, limit: Severity) -> "Shown":
+        return dataclasses.replace(self, finding=at_most(limit, self.finding))
+
+
+def root_causes(shown: Sequence[Shown], *, is_healthy: bool) -> list[Finding]:
+    """The findings of one trial that no earlier one explains, in the order of ``shown``.
+
+    Args:
+        shown: all that was found, in the order of a training; each finding has its stage.
+        is_healthy: whether the trial is as good as the best known: all but what falsifies the
+            measurement are notes then.
+    """
+    if is_healthy:
+        shown = [one if _falsifies(one.finding) else one.at_most(Severity.NOTE) for one in shown]
+    weighed = _with_harm_only(sorted(shown, key=lambda one: one.finding.stage))
+    stage = min((one.finding.stage for one in weighed if one.is_fault), default=None)
+    later = [one for one in weighed if stage is not None and one.finding.stage > stage]
+    kept = _unexplained([one for one in weighed if one not in later])
+    root = next((i for i, finding in enumerate(kept) if finding.severity is not Severity.NOTE), None)
+    if root is not None:
+        kept[root] = _explaining(kept[root], [one.finding for one in later])
+    return kept
+
+
+def at_most(limit: Severity, finding: Finding) -> Finding:
+    """The finding with its severity, or ``limit`` if that is less."""
+    return dataclasses.replace(finding, severity=min(finding.severity, limit, key=lambda s: s.rank))
+
+
+def _falsifies(finding: Finding) -> bool:
+    return bool(finding.causes) and finding.causes[0].name in FALSIFYING
+
+
+def _with_harm_only(shown: Sequence[Shown]) -> list[Shown]:
+    """Anomalies without harm become notes: those whose consequences are missing, or explained without them."""
+    hard = [one for one in shown if one.is_fault and not one.is_soft]
+    return [one.at_most(Severity.NOTE) if one.is_soft and not _harms(one, hard) else one for one in shown]
+
+
+def _harms(anomaly: Shown, hard: Sequence[Shown]) -> bool:
+    """Whether a fault that the anomaly may lead to shows after it, and none before or beside it."""
+    if any(one.finding.stage <= anomaly.finding.stage for one in hard):
+        return False
+    possible = anomaly.symptom.leads_to
+    return any(not possible or one.symptom.name in possible for one in hard)
+
+
+def _unexplained(shown: Sequence[Shown]) -> list[Finding]:
+    """Without those that another of the same stage leads to: these become its consequences."""
+    explained: set[str] = set()
+    kept = []
+    for one in shown:
+        if one.symptom.name in explained:
+            continue
+        consequences = [
+            other.finding
+            for other in shown
+            if other.symptom.name in one.symptom.leads_to
+            and other.finding.stage == one.finding.stage
+            and other.symptom.name not in explained
+        ]
+        explained.update(finding.symptom for finding in consequences)
+        kept.append(_explaining(one.finding, consequences))
+    return kept
+
+
+def _explaining(finding: Finding, consequences: Sequence[Finding]) -> Finding:
+    """What explains a blocker is one."""
+    if not consequences:
+        return finding
+    return dataclasses.replace(
+        finding,
+        consequences=(*finding.consequences, *(f.symptom for f in consequences)),
+        severity=max((f.severity for f in (finding, *consequences)), key=lambda s: s.rank),
+    )

@@ -1,0 +1,59 @@
+"""Early instability: the first updates throw the loss far above its start; it recovers, at a price."""
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.before_training import crossed
+from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
+from studies.diagnosis.instability import instability, is_cold_start
+from studies.diagnosis.reference import has_diverged
+from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.signs import Signs
+from studies.diagnosis.stages import Stage
+from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.weighing import ranked
+from studies.records import StudyRecord, TrialRecord
+
+NAME = "early_instability"
+
+
+def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
+    """A burst of the loss in the first tenth of the steps. A note where the fit has come to no harm."""
+    signs = Signs(trial=trial)
+    if not signs.rows or has_diverged(trial) or not signs.early_burst > limits.EARLY_BURST.value:
+        return None
+    has_rises = signs.n_train_rises >= limits.RISES.value
+    limit = limits.DEAD_RISE if has_rises else limits.DEAD_FRACTION
+    has_lost_units = signs.dead_rise > limit.value
+    harms = signs.fit_ratio > limits.FIT_RATIO_NARROW.value or has_lost_units
+    causes = _causes(signs)
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=Severity.WARNING if harms else Severity.NOTE,
+        sentence=(
+            f"In the first updates the loss rose to {signs.early_burst:.2f} times its start"
+            + (", and the fit has not recovered." if harms else "; it recovered.")
+        ),
+        causes=causes,
+        evidence=(crossed("early_burst", signs.early_burst, limits.EARLY_BURST),),
+        remedies=remedies_for(causes, signs.situation),
+    )
+
+
+def _causes(signs: Signs) -> tuple[Cause, ...]:
+    """A burst that passes wants a warmup; one that goes on pushing the weights out wants a lower rate."""
+    found = [suspicion.cause for suspicion in instability(signs)]
+    if signs.warmup_share > 0.0:
+        return ranked(found)
+    is_passing = is_cold_start(signs) or not signs.weight_growth > limits.WEIGHT_GROWTH.value
+    others = [cause for cause in found if cause.name is not CauseName.LEARNING_RATE_TOO_HIGH]
+    rate = Cause(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.6 if is_passing else 0.75)
+    warmup = Cause(name=CauseName.MISSING_WARMUP, confidence=0.78 if is_passing else 0.6)
+    return ranked([*others, rate, warmup])
+
+
+SYMPTOM = TrialSymptom(
+    name=NAME,
+    find=find,
+    stage=Stage.EARLY,
+    leads_to=("dead_units", "slow_training", "plateau", "oscillation", "underfitting"),
+)

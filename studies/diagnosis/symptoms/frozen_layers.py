@@ -1,0 +1,143 @@
+"""Frozen layers: the weights of a layer never change, though nothing says that they should not."""
+
+import math
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.before_training import code_of, crossed, start_of
+from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
+from studies.diagnosis.reference import trained_rows
+from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.situation import Situation
+from studies.diagnosis.stages import Stage
+from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.thresholds import Threshold
+from studies.readings import LayerProbe
+from studies.records import StudyRecord, TrialRecord
+
+NAME = "frozen_layers"
+NONE_ALLOWED = Threshold(
+    value=0, unit="layers", source="every layer that needs a gradient must get and use it"
+)
+
+
+def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
+    """Layers without gradient or optimizer, layers that stand still while others move, or untrainable layers.
+
+    Untrainable layers that were trained before are frozen by design: a note. Others are a fault where harm
+    shows: whether a small layer is fresh or trained cannot be seen from its weights.
+    """
+    return _cut_off(trial) or _standing_still(trial) or _untrainable(trial)
+
+
+def _cut_off(trial: TrialRecord) -> Finding | None:
+    """Layers that require a gradient and get none, or get one that no optimizer uses."""
+    code = code_of(trial)
+    if code is None:
+        return None
+    detached, forgotten = code.n_layers_without_gradient, code.n_layers_not_optimized
+    if not detached and (not forgotten or _is_pretrained(trial)):
+        return None
+    said = [
+        f"{n} {'layer' if n == 1 else 'layers'} {what}"
+        for n, what in ((detached, "never got a gradient"), (forgotten, "missing in the optimizer"))
+        if n
+    ]
+    counts = (("n_layers_without_gradient", detached), ("n_layers_not_optimized", forgotten))
+    evidence = tuple(crossed(name, float(n), NONE_ALLOWED) for name, n in counts if n)
+    return _found(trial, f"The loop leaves weights as they are: {' and '.join(said)}.", evidence)
+
+
+def _is_pretrained(trial: TrialRecord) -> bool:
+    """Whether a layer that cannot change was trained before: then only a new head is to be trained, by design.
+
+    Small layers do not show it, so that one which does speaks for all.
+    """
+    return any(layer.spectral_ratio >= limits.TRAINED_BEFORE.value for layer in _untrainable_layers(trial))
+
+
+def _standing_still(trial: TrialRecord) -> Finding | None:
+    """A trainable layer that gets a gradient, or did before any update, and whose weights never change."""
+    rows = trained_rows(trial)
+    if len(rows) < limits.UNCHANGED_READINGS.value or any(len(r.layers) != len(rows[0].layers) for r in rows):
+        return None
+    updates = [[row.layers[i].update_ratio for row in rows] for i in range(len(rows[0].layers))]
+    if not any(ratio > 0.0 for ratios in updates for ratio in ratios):
+        return None
+    unusable = {layer.name for layer in _untrainable_layers(trial)}
+    still = [
+        rows[0].layers[i].name
+        for i, ratios in enumerate(updates)
+        if all(ratio == 0.0 for ratio in ratios)
+        and rows[0].layers[i].name not in unusable
+        and any(row.layers[i].gradient_norm > 0.0 for row in rows)
+    ]
+    if not still:
+        return None
+    evidence = Evidence(
+        quantity="n_unchanged_readings",
+        first_step=rows[0].epoch,
+        last_step=rows[-1].epoch,
+        value=float(len(rows)),
+        threshold=limits.UNCHANGED_READINGS.value,
+        source=limits.UNCHANGED_READINGS.source,
+    )
+    sentence = (
+        f"The weights of {_listed(still)} never changed in {len(rows)} epochs, though they get gradients."
+    )
+    return _found(trial, sentence, (evidence,))
+
+
+def _untrainable(trial: TrialRecord) -> Finding | None:
+    """Layers none of whose parameters can change: by design if they were trained before."""
+    layers = _untrainable_layers(trial)
+    if not layers or len(layers) == len(_probed(trial)):
+        return None
+    is_pretrained = _is_pretrained(trial)
+    ratio = max((r for layer in layers if math.isfinite(r := layer.spectral_ratio)), default=math.nan)
+    names = _listed([layer.name for layer in layers])
+    return _found(
+        trial,
+        f"The weights of {names} cannot change; they were trained before, so this is probably meant so."
+        if is_pretrained
+        else f"The weights of {names} cannot change, and show no sign of an earlier training.",
+        (crossed("spectral_ratio", ratio, limits.TRAINED_BEFORE, first_step=0),),
+        severity=Severity.NOTE if is_pretrained else Severity.WARNING,
+        hurts_by_itself=False,
+    )
+
+
+def _found(
+    trial: TrialRecord,
+    sentence: str,
+    evidence: tuple[Evidence, ...],
+    *,
+    severity: Severity = Severity.WARNING,
+    hurts_by_itself: bool = True,
+) -> Finding:
+    causes = (Cause(name=CauseName.FROZEN_LAYERS, confidence=0.95 if hurts_by_itself else 0.7),)
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=severity,
+        sentence=sentence,
+        causes=causes,
+        evidence=evidence,
+        remedies=remedies_for(causes, Situation(trial=trial)),
+        hurts_by_itself=hurts_by_itself,
+    )
+
+
+def _probed(trial: TrialRecord) -> tuple[LayerProbe, ...]:
+    probe = start_of(trial)
+    return probe.layers if probe is not None else ()
+
+
+def _untrainable_layers(trial: TrialRecord) -> list[LayerProbe]:
+    return [layer for layer in _probed(trial) if not layer.is_trainable]
+
+
+def _listed(names: list[str]) -> str:
+    return f"layer {names[0]}" if len(names) == 1 else f"layers {', '.join(names)}"
+
+
+SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CODE)

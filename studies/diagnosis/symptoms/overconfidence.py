@@ -1,0 +1,65 @@
+"""Overconfidence: the answers stay as good, and the probabilities given with them get worse and worse."""
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.before_training import crossed
+from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
+from studies.diagnosis.reference import has_diverged
+from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.signs import Signs
+from studies.diagnosis.stages import Stage
+from studies.diagnosis.symptom import TrialSymptom
+from studies.records import StudyRecord, TrialRecord
+
+NAME = "overconfidence"
+
+
+def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
+    """Confidence above accuracy, and a validation loss risen for good, in a network that knows its training data."""
+    signs = Signs(trial=trial)
+    if not signs.rows or has_diverged(trial):
+        return None
+    errors = signs.overconfidence / signs.accuracy_noise
+    is_sure = errors > limits.OVERCONFIDENT.value and signs.fit_ratio < limits.MEMORIZED.value
+    if not (is_sure and signs.generalization_loss > limits.CONFIDENT_RISE.value):
+        return None
+    causes = (
+        Cause(name=CauseName.OVERCONFIDENCE, confidence=0.85),
+        Cause(name=CauseName.OVERFITTING, confidence=0.5),
+    )
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=Severity.WARNING,
+        sentence=(
+            f"Answers are given with {signs.overconfidence:.3f} more confidence than they deserve, and the "
+            f"validation loss is {signs.generalization_loss:.0%} above its best."
+        ),
+        causes=causes,
+        evidence=(
+            crossed(
+                "overconfidence_in_standard_errors",
+                errors,
+                limits.OVERCONFIDENT,
+                first_step=signs.late_epoch,
+                last_step=signs.last_epoch,
+            ),
+            crossed(
+                "validation_loss_rise",
+                signs.generalization_loss,
+                limits.CONFIDENT_RISE,
+                first_step=signs.late_epoch,
+                last_step=signs.last_epoch,
+            ),
+            crossed(
+                "fit_ratio",
+                signs.fit_ratio,
+                limits.MEMORIZED,
+                first_step=signs.late_epoch,
+                last_step=signs.last_epoch,
+            ),
+        ),
+        remedies=remedies_for(causes, signs.situation),
+    )
+
+
+SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES)

@@ -1,0 +1,154 @@
+"""Skewed classes: some classes are too rare to be learned, or the splits hold them in different shares."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import chdtrc
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.before_training import crossed, data_of
+from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
+from studies.diagnosis.reference import trained_rows
+from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.situation import Situation
+from studies.diagnosis.stages import Stage
+from studies.diagnosis.symptom import TrialSymptom
+from studies.readings import DataProbe
+from studies.records import StudyRecord, TrialRecord
+
+NAME = "skewed_classes"
+
+Counts = npt.NDArray[np.float64]
+
+
+def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
+    """Splits whose classes differ beyond chance, or classes so rare that they are answered much worse.
+
+    An imbalance that does not harm is a note. Regressions have no classes.
+    """
+    data = data_of(trial)
+    if data is None or not sum(data.train_class_counts):
+        return None
+    return _split_drift(trial, data) or _imbalance(trial, data)
+
+
+def _split_drift(trial: TrialRecord, data: DataProbe) -> Finding | None:
+    train, validation = data.train_class_counts, data.validation_class_counts
+    if len(train) != len(validation) or not sum(validation):
+        return None
+    unseen = sum(v for t, v in zip(train, validation, strict=True) if t == 0) / sum(validation)
+    p_value, drift = class_drift(train, validation)
+    drifts = p_value < limits.SPLIT_P_VALUE.value and drift > limits.SPLIT_DRIFT.value
+    if not drifts and not unseen > limits.UNSEEN_SHARE.value:
+        return None
+    evidence: list[Evidence] = []
+    if unseen > limits.UNSEEN_SHARE.value:
+        evidence.append(crossed("unseen_class_share", unseen, limits.UNSEEN_SHARE))
+    if drifts:
+        evidence.append(crossed("class_drift", drift, limits.SPLIT_DRIFT))
+        evidence.append(crossed("class_drift_p_value", p_value, limits.SPLIT_P_VALUE))
+    said = "The train and validation splits hold the classes in different shares"
+    return _found(
+        trial,
+        CauseName.UNSTRATIFIED_SPLIT,
+        0.9,
+        f"{said}: {unseen:.0%} of the validation samples are of classes that train lacks."
+        if unseen > limits.UNSEEN_SHARE.value
+        else f"{said} (Cramer's V {drift:.2f}).",
+        evidence,
+    )
+
+
+def class_drift(train: Sequence[int], validation: Sequence[int]) -> tuple[float, float]:
+    """The p-value of a chi-square test of two rows of counts, and Cramer's V; (1, 0) where there is one class."""
+    table: Counts = np.array([train, validation], dtype=np.float64)
+    table = table[:, table.sum(axis=0) > 0.0]
+    n_classes, total = table.shape[1], table.sum()
+    if n_classes < 2 or np.any(table.sum(axis=1) == 0.0):
+        return 1.0, 0.0
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
+    chi_square = float(((table - expected) ** 2 / expected).sum())
+    # Of two rows, V is the root of chi-square over the total.
+    return float(chdtrc(n_classes - 1, chi_square)), math.sqrt(chi_square / total)
+
+
+def _imbalance(trial: TrialRecord, data: DataProbe) -> Finding | None:
+    counts: Counts = np.array(data.train_class_counts, dtype=np.float64)
+    # A class that nobody has is none.
+    counts = np.where(counts + np.array(_padded(data)) > 0.0, counts, np.nan)
+    fewest, most = float(np.nanmin(counts)), float(np.nanmax(counts))
+    if not most > limits.IMBALANCE_RATIO.value * fewest:
+        return None
+    rare = counts * limits.IMBALANCE_RATIO.value < most
+    ratio = most / fewest if fewest else math.inf
+    skew = crossed("class_count_ratio", ratio, limits.IMBALANCE_RATIO)
+    harm, severity = _harm(trial, data, rare)
+    n_rare = int(rare.sum())
+    classes = "1 class is" if n_rare == 1 else f"{n_rare} classes are"
+    sentence = f"{classes} more than {limits.IMBALANCE_RATIO.value:g} times rarer than the most frequent one"
+    said = f", and answered worse by {harm[0].value:.0%}" if harm and severity is not Severity.NOTE else ""
+    return _found(
+        trial, CauseName.CLASS_IMBALANCE, 0.85, f"{sentence}{said}.", [skew, *harm], severity=severity
+    )
+
+
+def _padded(data: DataProbe) -> Sequence[int]:
+    """The validation split's counts, or zeros where they are not of the train split's classes."""
+    known, n_classes = data.validation_class_counts, len(data.train_class_counts)
+    return known if len(known) == n_classes else (0,) * n_classes
+
+
+def _harm(
+    trial: TrialRecord, data: DataProbe, rare: npt.NDArray[np.bool_]
+) -> tuple[list[Evidence], Severity]:
+    """How much worse the rare classes are answered than the others in the last epoch, and whether that counts.
+
+    Where the validation split has too few of them, nobody can tell.
+    """
+    rows = [row for row in trained_rows(trial) if len(row.class_accuracy) == len(rare)]
+    n: Counts = np.array(_padded(data), dtype=np.float64)
+    if not rows or n[rare].sum() < limits.RARE_SAMPLES.value or not n[~rare].sum():
+        return [], Severity.NOTE
+    accuracy: Counts = np.array(rows[-1].class_accuracy, dtype=np.float64)
+    seen = np.isfinite(accuracy) & (n > 0.0)
+    parts = [_pooled(accuracy[of & seen], n[of & seen]) for of in (rare, ~rare)]
+    (low, n_low), (high, n_high) = parts
+    pooled = (low * n_low + high * n_high) / (n_low + n_high)
+    error = (
+        math.sqrt(pooled * (1.0 - pooled) * (1.0 / n_low + 1.0 / n_high)) if n_low and n_high else math.inf
+    )
+    deficit = high - low
+    is_far = deficit > limits.RARE_CLASS_DEFICIT.value and deficit > limits.RARE_CLASS_ERRORS.value * error
+    evidence = crossed("rare_class_deficit", deficit, limits.RARE_CLASS_DEFICIT, first_step=rows[-1].epoch)
+    return [evidence], Severity.WARNING if is_far else Severity.NOTE
+
+
+def _pooled(accuracy: Counts, n: Counts) -> tuple[float, float]:
+    total = float(n.sum())
+    return (float(accuracy @ n) / total if total else math.nan), total
+
+
+def _found(
+    trial: TrialRecord,
+    name: CauseName,
+    confidence: float,
+    sentence: str,
+    evidence: list[Evidence],
+    *,
+    severity: Severity = Severity.WARNING,
+) -> Finding:
+    causes = (Cause(name=name, confidence=confidence),)
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=severity,
+        sentence=sentence,
+        causes=causes,
+        evidence=tuple(evidence),
+        remedies=remedies_for(causes, Situation(trial=trial)),
+    )
+
+
+SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.DATA)

@@ -1,0 +1,50 @@
+"""Slow training: it ends short of what it could be, because the steps were too small, too few or gone too soon."""
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.finding import CauseName, Finding, Severity
+from studies.diagnosis.reference import has_diverged
+from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.restraint import restraint
+from studies.diagnosis.signs import Signs
+from studies.diagnosis.slowness import slowness
+from studies.diagnosis.stages import Stage
+from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.weighing import causes_of, evidence_of
+from studies.records import StudyRecord, TrialRecord
+
+NAME = "slow_training"
+
+_SAID = {
+    CauseName.PREMATURE_DECAY: "the learning rate was gone before the fit was there",
+    CauseName.WARMUP_TOO_LONG: "the learning rate was still rising for most of the training",
+    CauseName.BATCH_TOO_LARGE: "an epoch has too few steps",
+    CauseName.LEARNING_RATE_TOO_LOW: "the updates are small all along",
+    CauseName.TOO_FEW_EPOCHS: "it was still getting better when it ended",
+}
+
+
+def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
+    """A fit that is as poor on train as on validation, still falling or cut off by its schedule."""
+    signs = Signs(trial=trial)
+    fell_from_a_burst = signs.burst > limits.BURST.value
+    if not signs.rows or has_diverged(trial) or fell_from_a_burst or restraint(signs):
+        return None
+    found = slowness(signs)
+    if not found:
+        return None
+    causes = causes_of(found)
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=Severity.WARNING,
+        sentence=(
+            f"The training ends short of what it could be, with a train loss of {signs.fit_ratio:.2f} times "
+            f"the validation loss: {_SAID[causes[0].name]}."
+        ),
+        causes=causes,
+        evidence=evidence_of(found),
+        remedies=remedies_for(causes, signs.situation),
+    )
+
+
+SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, leads_to=("plateau", "underfitting"))

@@ -1,0 +1,36 @@
+"""Stale gradients: backward passes add to gradients that were used already, because nobody zeroes them."""
+
+from studies.diagnosis import thresholds as limits
+from studies.diagnosis.before_training import code_of, crossed
+from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
+from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.situation import Situation
+from studies.diagnosis.stages import Stage
+from studies.diagnosis.symptom import TrialSymptom
+from studies.records import StudyRecord, TrialRecord
+
+NAME = "stale_gradients"
+
+
+def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
+    """More than a tenth of the backward passes add to gradients of steps already taken.
+
+    Accumulation over several minibatches is none: those gradients have not been used yet.
+    """
+    code = code_of(trial)
+    if code is None or not code.stale_gradient_share > limits.STALE_SHARE.value:
+        return None
+    share = code.stale_gradient_share
+    causes = (Cause(name=CauseName.STALE_GRADIENTS, confidence=0.97),)
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=Severity.WARNING,
+        sentence=f"{share:.0%} of the backward passes add to gradients that the optimizer has used already.",
+        causes=causes,
+        evidence=(crossed("stale_gradient_share", share, limits.STALE_SHARE),),
+        remedies=remedies_for(causes, Situation(trial=trial)),
+    )
+
+
+SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CODE)

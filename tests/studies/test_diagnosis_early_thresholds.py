@@ -1,0 +1,274 @@
+"""Each number that decides over code, data and the untrained network is where the answer changes."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from studies.diagnosis import Severity, diagnose_record, thresholds
+from studies.diagnosis.symptoms.saturating_loss import lowest_of_probabilities
+from studies.diagnosis.thresholds import Threshold, before_training
+from studies.readings import NAN, LayerProbe
+from studies.records import TrialRecord
+from tests.cases import LEARNING, LN10, RISING, VALIDATION_LOSS, good_trial, study_of, trial_of
+from tests.early_cases import (
+    EARLY_CASES,
+    layers,
+    stuck_trial,
+    with_class_accuracy,
+    with_code,
+    with_data,
+    with_start,
+)
+
+Make = Callable[[float], TrialRecord]
+
+
+def of_probabilities(lowest: float, sum_error: float = 1e-7) -> TrialRecord:
+    losses = tuple(lowest + loss - LEARNING[-1] for loss in LEARNING)
+    trial = trial_of(losses, RISING, VALIDATION_LOSS, RISING)
+    return with_start(trial, output_low=0.0, output_high=0.3, output_sum_error=sum_error)
+
+
+def rare(ratio: float) -> TrialRecord:
+    """A class ``ratio`` times rarer than the others, and answered badly."""
+    train, validation = (48_000,) * 9 + (round(48_000 / ratio),), (12_000,) * 9 + (round(12_000 / ratio),)
+    trial = with_data(train_class_counts=train, validation_class_counts=validation)
+    return with_class_accuracy(trial, (0.97,) * 9 + (0.3,))
+
+
+def worse_by(deficit: float) -> TrialRecord:
+    train, validation = (48_000,) * 9 + (2_000,), (12_000,) * 9 + (500,)
+    trial = with_data(train_class_counts=train, validation_class_counts=validation)
+    return with_class_accuracy(trial, (0.97,) * 9 + (0.97 - deficit,))
+
+
+def drifting(drift: float) -> TrialRecord:
+    """Of two classes and equal splits, V is how far each split leans to its side."""
+    more, less = round(50_000 * (1.0 + drift)), round(50_000 * (1.0 - drift))
+    return with_data(train_class_counts=(more, less), validation_class_counts=(less, more))
+
+
+def unseen(share: float) -> TrialRecord:
+    n = round(100_000 * share)
+    half = (100_000 - n) // 2
+    return with_data(train_class_counts=(200_000, 200_000, 0), validation_class_counts=(half, half, n))
+
+
+def disputed(share: float, error: float) -> TrialRecord:
+    level = (1.0 - error,) * 10
+    return with_data(trial_of(LEARNING, level, VALIDATION_LOSS, level), label_disagreement=share)
+
+
+def lagging(gap: float, shift: float) -> TrialRecord:
+    behind = tuple(accuracy - gap for accuracy in RISING)
+    return with_data(trial_of(LEARNING, RISING, VALIDATION_LOSS, behind), input_shift=shift)
+
+
+def growing(factor: float) -> TrialRecord:
+    stds = [factor**n for n in range(8)]
+    grown = tuple(LayerProbe(name=str(n), gradient_norm=0.1, output_std=std) for n, std in enumerate(stds))
+    return with_start(stuck_trial(), layers=grown)
+
+
+def scaled(mean: float, std: float) -> TrialRecord:
+    return with_data(stuck_trial(), input_mean=mean, input_std=std)
+
+
+def frozen(ratio: float) -> TrialRecord:
+    changes = {"is_trainable": (False, True, True), "spectral_ratio": (ratio, NAN, NAN)}
+    return with_start(stuck_trial(), layers=layers(**changes))
+
+
+def collapsing(weight_norm: float) -> TrialRecord:
+    """Gradients that vanish on the way, behind weights that had a norm of 1."""
+    norms = (("0", 1e-6), ("2", 1e-3), ("4", 0.1))
+    trial = with_start(good_trial(layers=norms), layers=layers(weight_norm=(1.0, 1.0, 1.0)))
+    assert trial.telemetry is not None
+    rows = tuple(
+        dataclasses.replace(
+            row,
+            layers=tuple(dataclasses.replace(layer, weight_norm=weight_norm) for layer in row.layers),
+        )
+        for row in trial.telemetry.epochs
+    )
+    return dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+
+
+FLOOR = lowest_of_probabilities(LN10)
+ONE_OF = {"train_class_counts": (500, 500), "validation_class_counts": (125, 125)}
+BOUNDARIES: dict[Threshold, tuple[Make, str, bool]] = {
+    # threshold: a trial made from a reading, the cause beyond it, whether beyond is above
+    thresholds.STALE_SHARE: (lambda x: with_code(stale_gradient_share=x), "stale_gradients", True),
+    thresholds.EVALUATION_TRAIN_MODE_SHARE: (
+        lambda x: with_code(evaluation_in_train_mode_share=x),
+        "evaluation_mode_bug",
+        True,
+    ),
+    thresholds.TRAINING_EVAL_MODE_SHARE: (
+        lambda x: with_code(training_in_eval_mode_share=x),
+        "evaluation_mode_bug",
+        True,
+    ),
+    thresholds.REPEAT_DIFFERENCE: (lambda x: with_start(repeat_difference=x), "evaluation_mode_bug", True),
+    thresholds.PROBABILITY_SUM_ERROR: (lambda x: of_probabilities(FLOOR, x), "double_softmax", False),
+    thresholds.LOSS_FLOOR_MARGIN: (lambda x: of_probabilities(FLOOR - x), "double_softmax", False),
+    thresholds.TRAINED_BEFORE: (frozen, "frozen_layers", False),
+    thresholds.INPUT_SIZE: (lambda x: scaled(0.0, x), "unnormalized_input", True),
+    thresholds.INPUT_SMALLNESS: (lambda x: scaled(0.0, x), "unnormalized_input", False),
+    thresholds.INPUT_OFFSET: (lambda x: scaled(x / 3.0, 1.0 / 3.0), "unnormalized_input", True),
+    thresholds.OVERLAP_FRACTION: (
+        lambda x: with_data(overlap_fraction=x),
+        "train_validation_overlap",
+        True,
+    ),
+    thresholds.LEAK_ACCURACY: (lambda x: with_data(leak_accuracy=x), "target_leakage", True),
+    thresholds.LEAK_ACCURACY_FEW_CLASSES: (
+        lambda x: with_data(leak_accuracy=x, **ONE_OF),
+        "target_leakage",
+        True,
+    ),
+    thresholds.IMBALANCE_RATIO: (rare, "class_imbalance", True),
+    thresholds.RARE_CLASS_DEFICIT: (worse_by, "class_imbalance", True),
+    thresholds.SPLIT_DRIFT: (drifting, "unstratified_split", True),
+    thresholds.UNSEEN_SHARE: (unseen, "unstratified_split", True),
+    thresholds.LABEL_MIXING: (lambda x: with_data(stuck_trial(), label_mixing=x), "unshuffled_data", False),
+    thresholds.LABEL_MIXING_SORTED: (lambda x: with_data(label_mixing=x), "unshuffled_data", False),
+    thresholds.MIXING_BATCH: (
+        lambda x: with_data(good_trial(config={"batch_size": x}), label_mixing=0.1),
+        "unshuffled_data",
+        True,
+    ),
+    thresholds.LABEL_DISAGREEMENT: (lambda x: disputed(x, 0.1), "label_noise", True),
+    thresholds.LABEL_DISAGREEMENT_NOISY: (lambda x: disputed(x, 0.29), "label_noise", True),
+    thresholds.NOISY_ERROR: (lambda x: disputed(0.04, x), "label_noise", True),
+    thresholds.DISAGREEMENT_ERRORS: (lambda x: disputed(0.2, 0.2 * x), "label_noise", True),
+    thresholds.INPUT_SHIFT: (lambda x: lagging(0.3, x), "augmentation_drift", True),
+    thresholds.INITIAL_LOSS_EXCESS: (
+        lambda x: with_start(stuck_trial(), train_loss=LN10 * (1.0 + x)),
+        "bad_initialization",
+        True,
+    ),
+    thresholds.INITIAL_LOSS_FAILURE: (
+        lambda x: with_start(train_loss=LN10 * (1.0 + x)),
+        "bad_initialization",
+        True,
+    ),
+    thresholds.WEIGHT_GAIN_LOW: (
+        lambda x: with_start(stuck_trial(), layers=layers(weight_gain=(1.0, x, 1.0))),
+        "bad_initialization",
+        False,
+    ),
+    thresholds.WEIGHT_GAIN_HIGH: (
+        lambda x: with_start(stuck_trial(), layers=layers(weight_gain=(1.0, x, 1.0))),
+        "bad_initialization",
+        True,
+    ),
+    thresholds.TWIN_FRACTION: (
+        lambda x: with_start(stuck_trial(), layers=layers(twin_fraction=(x, 0.0, 0.0))),
+        "bad_initialization",
+        True,
+    ),
+    thresholds.COLLAPSED_WEIGHTS: (collapsing, "vanishing_gradients", True),
+    thresholds.GROWTH_PER_LAYER: (growing, "exploding_gradients", True),
+    thresholds.EXPLODING_RATIO: (
+        lambda x: with_start(stuck_trial(), layers=layers(gradient_norm=(x, 1.0, 1.0))),
+        "exploding_gradients",
+        True,
+    ),
+}
+TESTED_ELSEWHERE = {
+    # in test_diagnosis_thresholds
+    "VANISHING_RATIO",
+    "VANISHING_NORM",
+    "FADING_SLOPE",
+    "DEAD_FRACTION",
+    "ALL_DEAD",
+    # counts, errors and p-values: below, and in test_diagnosis_before_training
+    "UNCHANGED_READINGS",
+    "OVERLAP_NOTED",
+    "LEAK_FEW_CLASSES",
+    "RARE_CLASS_ERRORS",
+    "RARE_SAMPLES",
+    "SPLIT_P_VALUE",
+    "SHIFT_GAP",
+    "GROWING_LAYERS",
+    "FADING_LAYERS",
+    "RATE_SPIKE",
+}
+
+
+def causes(trial: TrialRecord) -> set[str]:
+    """Of all findings that are no notes."""
+    found = [f for f in diagnose_record(study_of(trial), trial.number) if f.severity is not Severity.NOTE]
+    return {cause.name.value for finding in found for cause in finding.causes}
+
+
+@pytest.mark.parametrize("threshold", BOUNDARIES, ids=lambda threshold: threshold.unit)
+def test_a_threshold_is_where_the_answer_changes(threshold: Threshold) -> None:
+    """A few percent this side of the threshold nothing is said, a few percent beyond it the cause is."""
+    make, found, above = BOUNDARIES[threshold]
+    less, more = threshold.value * 0.97, threshold.value * 1.03
+    beyond, short = (more, less) if above else (less, more)
+    assert found in causes(make(beyond))
+    assert found not in causes(make(short))
+
+
+def test_every_early_threshold_has_its_boundary() -> None:
+    """A number that no test moves across could be any number."""
+    all_of_them = {name for name, value in vars(before_training).items() if isinstance(value, Threshold)}
+    tested = {name for name in all_of_them if getattr(before_training, name) in BOUNDARIES}
+    assert all_of_them - tested == TESTED_ELSEWHERE
+
+
+@pytest.mark.parametrize(("gap", "confidence"), [(0.09, 0.6), (0.11, 0.9)])
+def test_a_gap_from_the_first_epoch_makes_a_shift_surer(gap: float, confidence: float) -> None:
+    """Below a tenth the shift itself is all that speaks for it."""
+    (finding, *_) = diagnose_record(study_of(lagging(gap, 2.0)), 0)
+    drift = next(cause for cause in finding.causes if cause.name == "augmentation_drift")
+    assert drift.confidence == confidence
+
+
+@pytest.mark.parametrize(("share", "n_findings"), [(0.0009, 0), (0.0011, 1)])
+def test_a_few_copies_are_noted(share: float, n_findings: int) -> None:
+    """A thousandth of the validation samples is worth a word."""
+    assert len(diagnose_record(study_of(with_data(overlap_fraction=share)))) == n_findings
+
+
+@pytest.mark.parametrize(("n_classes", "found"), [(4, False), (5, True)])
+def test_one_feature_may_tell_a_few_classes(n_classes: int, found: bool) -> None:
+    """An accuracy of 97% by a single feature is a leak among five classes, and luck among four."""
+    counts = {"train_class_counts": (500,) * n_classes, "validation_class_counts": (125,) * n_classes}
+    assert ("target_leakage" in causes(with_data(leak_accuracy=0.97, **counts))) == found
+
+
+@pytest.mark.parametrize(("n_rare", "found"), [(5, False), (40, True)])
+def test_rare_classes_must_fail_beyond_chance(n_rare: int, found: bool) -> None:
+    """One of five answered wrong is no evidence, eight of forty are."""
+    trial = with_data(
+        train_class_counts=(4_800,) * 9 + (4 * n_rare,), validation_class_counts=(1_200,) * 9 + (n_rare,)
+    )
+    assert ("class_imbalance" in causes(with_class_accuracy(trial, (0.97,) * 9 + (0.8,)))) == found
+
+
+@pytest.mark.parametrize(("n", "found"), [(10, False), (100, True)])
+def test_a_drift_of_few_samples_is_chance(n: int, found: bool) -> None:
+    """Cramer's V of 0.2 in forty samples happens; in four hundred it does not."""
+    trial = with_data(
+        train_class_counts=(12 * n // 5, 8 * n // 5), validation_class_counts=(2 * n // 5, 3 * n // 5)
+    )
+    assert ("unstratified_split" in causes(trial)) == found
+
+
+@pytest.mark.parametrize("symptom", EARLY_CASES)
+def test_evidence_lies_beyond_its_threshold(symptom: str) -> None:
+    """Who recomputes a verdict finds no value equal to its limit, and the limit among the thresholds or zero."""
+    (finding,) = diagnose_record(EARLY_CASES[symptom]())
+    known = {value.value for value in vars(thresholds).values() if isinstance(value, Threshold)}
+    assert all(row.threshold in {*known, 0.0, FLOOR} for row in finding.evidence)
+
+
+def test_the_case_of_a_trial_without_telemetry() -> None:
+    """Nothing was read, so nothing early is said."""
+    bare = dataclasses.replace(good_trial(), telemetry=None)
+    assert diagnose_record(study_of(bare), 0) == []

@@ -1,0 +1,141 @@
+"""Proving through a study of replicates: resumable, with workers and lanes, diagnosable like any other."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from search_spaces.errors import ConfigurationError
+from studies.diagnosis.finding import Finding
+from studies.recorded import open_study
+from studies.records import TrialRecord
+from tuner.proving.contest import Contest
+from tuner.proving.judging import judged
+from tuner.proving.proof import Proof
+from tuner.proving.yardstick import Yardstick
+from tuner.replication import Config, Replicates, replicate
+from tuner.searching.ask_tell import Ending
+from tuner.searching.objective import Task
+from tuner.training.config import TrainingConfig, direction_of
+
+N_SEEDS = 5
+
+
+class InterruptedProofError(KeyboardInterrupt):
+    """A signal ended the replicates cleanly; the same call goes on from there."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__()
+        self.exit_code = exit_code
+
+
+class UnendedProofError(RuntimeError):
+    """Trainings failed: on part of the seeds nothing is judged."""
+
+
+def prove(  # noqa: PLR0913 - one keyword per concern
+    finding: Finding,
+    config: Config,
+    task: Task,
+    *,
+    study: str,
+    seeds: int | Sequence[int] = N_SEEDS,
+    reference: Config | None = None,
+    metric: str = "validation_accuracy",
+    direction: str | None = None,
+    epochs: int | None = None,
+    storage: str | None = None,
+    seed: int = 0,
+    model: str | Callable[..., Any] | None = None,
+    **running: Any,
+) -> Proof:
+    """Train the faulty config and each of the finding's remedies with the same fresh seeds, and judge.
+
+    Args:
+        finding: whose remedies are tried, one at a time.
+        config: the faulty one, whole.
+        task: as for `tuner.search`.
+        study: of the replicates; on an existing one what is left is done.
+        seeds: how many fresh ones, or which.
+        reference: a healthy config, which is trained beside them: the gap to it is what a remedy has to close.
+        metric: the study's own; some causes are judged by another, see `yardstick`.
+        direction: of the metric; None is its own.
+        epochs: of each training; None is the config's.
+        storage: where the replicates live.
+        seed: of the split, none of ``seeds``.
+        model: as for `tuner.search`.
+        running: workers, lanes, device, data_dir, grace, on_progress and announce, as for `search_listed`.
+
+    Raises:
+        ConfigurationError: when no remedy can be tried, and for seeds that are not fresh.
+        InterruptedProofError: after a signal.
+        UnendedProofError: when trainings failed.
+    """
+    own = TrainingConfig.from_mapping({**config, **({} if epochs is None else {"epochs": epochs})})
+    contest = contest_of(finding, own.to_mapping(), reference, epochs=epochs, model=model)
+    if not contest.remedies:
+        raise ConfigurationError(
+            f"A proof needs a remedy that edits the config, but those of {finding.symptom} do not."
+        )
+    replicates = replicate(
+        contest.configs,
+        task,
+        study=study,
+        storage=storage,
+        seeds=seeds,
+        seed=seed,
+        epochs=own.epochs,
+        metric=metric,
+        direction=direction,
+        model=None if isinstance(model, str) else model,
+        **running,
+    )
+    check_ended(replicates)
+    record = open_study(study, storage).record(steps=True)
+    by_number = {trial.number: trial for trial in record.trials}
+    trials: dict[str, list[TrialRecord]] = {
+        label: [by_number[trial.number] for trial in row if trial is not None]
+        for label, row in replicates.trials.items()
+    }
+    yardstick = Yardstick.of(finding, metric=metric, direction=direction or direction_of(metric))
+    return judged(
+        contest,
+        trials,
+        record,
+        yardstick,
+        seeds=replicates.seeds,
+        replicates=study,
+        own_seed=own.seed,
+    )
+
+
+def contest_of(
+    finding: Finding,
+    config: Config,
+    reference: Config | None,
+    *,
+    epochs: int | None,
+    model: str | Callable[..., Any] | None,
+) -> Contest:
+    """The contest under what rules for all of its configs."""
+    ruling = {
+        **({} if epochs is None else {"epochs": epochs}),
+        **({"model": model} if isinstance(model, str) else {}),
+    }
+    healthy = None if reference is None else {**reference, **ruling}
+    return Contest.of(finding, {**config, **ruling}, reference=healthy)
+
+
+def check_ended(replicates: Replicates) -> None:
+    """Pass on what ended the replicates before their end."""
+    listed = replicates.listed
+    if listed is None or (listed.is_complete and listed.search.ending is not Ending.INTERRUPTED):
+        return
+    found = listed.search
+    if found.ending is Ending.INTERRUPTED:
+        raise InterruptedProofError(found.interrupted_by or 130)
+    if found.error is not None:
+        raise UnendedProofError(
+            f"The replicates in {found.study!r} ended early: {found.error.type}: {found.error.message}"
+        )
+    raise UnendedProofError(
+        f"The replicates in {found.study!r} have trainings that failed; see `tuner show {found.study}`."
+    )

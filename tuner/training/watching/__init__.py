@@ -1,0 +1,1 @@
+"""Telemetry of a training loop that somebody else wrote: `tuner.watch`."""

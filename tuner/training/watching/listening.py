@@ -1,0 +1,268 @@
+"""Hears what a loop does, step by step, and notes it without waiting for the device."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tuner.training.probes import UpdateProbe, WatchedLayer, probed_steps, watched_layers
+from tuner.training.watching.canary import Canary, Scalings, choose
+from tuner.training.watching.grading import Validation
+from tuner.training.watching.loss_form import SeenLoss
+from tuner.training.watching.modes import ModeLog
+from tuner.training.watching.outputs import scores
+from tuner.training.watching.passes import Call, output_tensor
+from tuner.training.watching.sample_log import SampleLog
+from tuner.training.watching.seen_config import main_group
+from tuner.training.watching.start import Start, read_start
+from tuner.training.watching.step_log import BLOCK, LoggedSteps, StepLog
+from tuner.training.watching.wiring import Wiring
+
+KEPT_LOSSES = (1, 2, 3, 8)
+"""Minibatches whose outputs are kept, to find out what the loss is."""
+
+
+class Ear:
+    """The `Listener` of one training: what its hooks and its `Watch.step` tell, in logs."""
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, validation: Validation | None) -> None:
+        # A compiled model is probed uncompiled: hooks within would have it compiled again.
+        self.model: nn.Module = getattr(model, "_orig_mod", model)
+        self.validation = validation
+        self.left_out: dict[str, str] = {}
+        """What is not read, and why."""
+        self.is_closed = False
+        """While the model runs for us."""
+        self.n_classes: int | None = None
+        """None before the first minibatch, and for a regression."""
+        self.layers: tuple[WatchedLayer, ...] = ()
+        self.wiring = Wiring((), optimizer)
+        self.modes = ModeLog(model)
+        self.samples = SampleLog()
+        self.samples_are_inputs = True
+        """Whether the samples are what the model was given."""
+        self.first_minibatch: tuple[Call, Tensor] | None = None
+        """With its targets. Only of a model that takes more than one tensor: of others there are the samples."""
+        self.start: Start | None = None
+        self.layer_norms: list[tuple[int, Tensor]] = []
+        """Of probed steps: the step, and gradient norms and update ratios [2, n_layers]."""
+        self.marks: list[int] = []
+        """Optimizer steps of this epoch before which the loop evaluated."""
+        self.losses: list[tuple[Tensor, Tensor, Tensor]] = []
+        """A few losses with the outputs and targets that they were of."""
+        self.first_rate: float | None = None
+        """Learning rate of the first step."""
+        self.seconds_aside = 0.0
+        """Of this epoch: what the start took."""
+        self.last_told_at = time.perf_counter()
+        self._optimizer = optimizer
+        self._group = main_group(optimizer)
+        self._log = StepLog()
+        self._canary: Canary | None = None
+        self._updates: UpdateProbe | None = None
+        self._parameters: list[Tensor] = []
+        self._probed: frozenset[int] = frozenset()
+        self._n_steps_before: int | None = None
+        """Of the last epoch; None in the first."""
+        self._call: Call | None = None
+        self._first_call: Call | None = None
+        self._first_told: tuple[Tensor, int, Tensor | None] | None = None
+        self._outputs: Tensor | None = None
+        self._has_new_pass = self._has_evaluated = self._has_half_outputs = False
+        self._are_rows: bool | None = None
+        self._n_told = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing happened since the last epoch."""
+        return self._log.is_empty
+
+    @property
+    def stale_share(self) -> float:
+        """As in `CodeProbe`."""
+        return float("nan") if self._canary is None else self._canary.stale_share()
+
+    def passed(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if self.is_closed:
+            return
+        has_gradients = torch.is_grad_enabled()
+        self.modes.passed(has_gradients=has_gradients)
+        if not has_gradients:
+            self._has_evaluated = True
+            return
+        self._has_new_pass = True
+        found = output_tensor(output)
+        self._outputs = None if found is None else found.detach()
+        self._call = Call(args=args, kwargs=kwargs)
+
+    def about_to_step(self) -> None:
+        if self.start is None:
+            self._begin()
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        if self._has_evaluated and self._log.n_steps:
+            self.marks.append(self._log.n_steps)
+        self._has_evaluated = False
+        rate = float(self._optimizer.param_groups[self._group]["lr"])
+        self.first_rate = rate if self.first_rate is None else self.first_rate
+        self._log.stepped(
+            rate,
+            gradients,
+            has_new_pass=self._has_new_pass,
+            scale=getattr(
+                self._optimizer, "grad_scale", None
+            ),  # torch.amp.GradScaler sets it for fused optimizers
+        )
+        if self._canary is not None:
+            self._canary.before_step()
+            if not self._log.n_steps % BLOCK:
+                self._canary.pack()
+        if self._is_probed(self._log.n_steps):
+            self.wiring.look()
+            if self.layers:
+                self._updates = UpdateProbe(layers=self.layers)
+                self._updates.before()
+
+    def has_stepped(self) -> None:
+        if self._updates is not None:
+            self._updates.after()
+            self.layer_norms.append((self._log.n_steps - 1, self._updates.last))
+            self._updates = None
+        if self._canary is not None and self._is_probed(self._log.n_steps + 1):
+            self._canary.look_at_next()
+
+    def told(self, loss: Tensor, inputs: Any, targets: Any) -> None:
+        """The loop tells the loss of a minibatch, and what it was of."""
+        call, outputs = self._call, self._outputs
+        self._call, self._outputs, self._has_new_pass = None, None, False
+        self.modes.trained()
+        self._n_told += 1
+        value = loss.detach().mean() if loss.ndim else loss.detach()
+        n_samples = _n_samples(targets, inputs, outputs)
+        if self._first_told is None:
+            self._meet(value, n_samples, call, outputs, targets)
+        seen = scores(outputs, targets, are_rows=self._are_rows)
+        self._log.told(value, n_samples, seen)
+        if isinstance(targets, Tensor) and targets.ndim:
+            if self._n_told in KEPT_LOSSES and outputs is not None and len(outputs) == len(targets):
+                self.losses.append((value.clone(), outputs.clone(), targets.detach().clone()))
+            if self._n_steps_before is None and not self.marks:
+                self._sample(call, inputs, targets, None if seen is None else seen.labels)
+        self.last_told_at = time.perf_counter()
+
+    def take(self) -> LoggedSteps:
+        """All steps since the last call; the next epoch begins."""
+        self.modes.epoch_ended()
+        # In float16 a scaler multiplies the gradients, and what else happens to them cannot be told.
+        scalings = self._scalings()
+        logged = self._log.ended(None if self._has_half_outputs else scalings)
+        self._log = StepLog()
+        if self.start is not None and self._first_told is not None:
+            self.start.told(*self._first_told)
+        self._n_steps_before = len(logged.learning_rates)
+        self._probed = probed_steps(self._n_steps_before)
+        self._find_parameters()  # some loops add groups as they go
+        return logged
+
+    def forget(self) -> None:
+        """Begin a new epoch, when what is left here of the last has been read."""
+        self.layer_norms, self.marks = [], []
+        self.seconds_aside = 0.0
+
+    def seen_losses(self) -> list[SeenLoss]:
+        """The few losses that were kept, on the host."""
+        return [
+            SeenLoss(value=float(value), outputs=outputs.cpu(), targets=targets.cpu())
+            for value, outputs, targets in self.losses
+        ]
+
+    def let_go(self) -> None:
+        """Remove the hooks of parameters."""
+        if self._canary is not None:
+            self._canary.let_go()
+
+    def _scalings(self) -> Scalings | None:
+        return None if self._canary is None else self._canary.scalings()
+
+    def _begin(self) -> None:
+        """Just before the first update: the layers are known now, lazy ones too, and the weights are still new."""
+        began = time.perf_counter()
+        self._find_parameters()
+        self.layers = watched_layers(self.model)
+        self.wiring = Wiring(self.layers, self._optimizer)
+        self.wiring.look()
+        chosen = choose([p for p in self._parameters if isinstance(p, nn.Parameter)])
+        self._canary = None if chosen is None else Canary(chosen)
+        call = self._first_call or self._call
+        has_outputs = call is not None and "outputs" not in self.left_out and self._gave_tensor()
+        self.is_closed = True
+        try:
+            self.start = read_start(
+                self.model,
+                self.layers,
+                self.wiring,
+                call=call if has_outputs else None,
+                gradients=[p.grad for p in self._parameters if p.grad is not None],
+                validation=self.validation,
+            )
+        finally:
+            self.is_closed = False
+        self.seconds_aside += time.perf_counter() - began
+
+    def _gave_tensor(self) -> bool:
+        return self._outputs is not None or self._first_told is not None
+
+    def _find_parameters(self) -> None:
+        """Those that are optimized. Sparse gradients have no norm that could be had in one call."""
+        optimized = [p for group in self._optimizer.param_groups for p in group["params"]]
+        self._parameters = [p for p in optimized if p.grad is None or p.grad.layout is torch.strided]
+        if len(self._parameters) < len(optimized):
+            self.left_out["sparse"] = "sparse gradients are not part of the gradient's norm"
+
+    def _is_probed(self, number: int) -> bool:
+        """Whether the epoch's step of that number, from 1, is looked at layer by layer."""
+        if self._n_steps_before is None:  # how long the epoch is, nobody knows
+            return number > 1 and number & (number - 1) == 0
+        return number - 1 in self._probed
+
+    def _meet(
+        self, loss: Tensor, n_samples: int, call: Call | None, outputs: Tensor | None, targets: Any
+    ) -> None:
+        """The first minibatch: are there classes, and what cannot be read?"""
+        is_tensor = isinstance(targets, Tensor)
+        self._first_told = (loss.clone(), n_samples, targets.detach().clone() if is_tensor else None)
+        self._first_call = call
+        seen = scores(outputs, targets)
+        self._are_rows = seen is not None
+        self.n_classes = None if seen is None else seen.outputs.shape[1]
+        self._has_half_outputs = outputs is not None and outputs.dtype is torch.float16
+        if not is_tensor:
+            self.left_out["targets"] = (
+                f"targets were a {type(targets).__name__}, not a tensor: nothing of classes"
+            )
+        elif outputs is None:
+            self.left_out["outputs"] = (
+                "the model was not called itself, or gave no tensor: no accuracy, no probes"
+            )
+        elif seen is None:
+            self.left_out["classes"] = "targets are no classes of the outputs: no accuracy"
+
+    def _sample(self, call: Call | None, inputs: Any, targets: Tensor, labels: Tensor | None) -> None:
+        """Of the first epoch: what the network was given, else what the loop says it was."""
+        given = None if call is None else call.single
+        self.samples_are_inputs = self.samples_are_inputs and given is not None
+        x = given if given is not None and len(given) == len(targets) else inputs
+        if not isinstance(x, Tensor) or not x.ndim or len(x) != len(targets):
+            self.left_out.setdefault(
+                "inputs", f"inputs were a {type(x).__name__}, not a tensor: nothing of the data"
+            )
+            x = None
+        self.samples.add(x, targets, labels)
+        if call is not None and given is None and self.first_minibatch is None:
+            self.first_minibatch = (call.kept(), targets.detach().clone())
+
+
+def _n_samples(*parts: Any) -> int:
+    """The length of the first tensor that has one."""
+    return next((len(part) for part in parts if isinstance(part, Tensor) and part.ndim), 1)

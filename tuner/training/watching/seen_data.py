@@ -1,0 +1,72 @@
+"""The data probe of a loop that was watched: of the samples that it trained on, and of its validation samples."""
+
+import dataclasses
+
+import numpy as np
+from torch import Tensor
+
+from studies.readings import NAN, DataProbe
+from tuner.training.data_probe import probe_data
+from tuner.training.watching.grading import Validation
+from tuner.training.watching.outputs import are_probabilities
+from tuner.training.watching.sample_log import Array, SampleLog, label_mixing
+
+
+def seen_data(
+    samples: SampleLog, validation: Validation | None, *, n_classes: int | None
+) -> DataProbe | None:
+    """What was seen of the data in the first epoch; None if nothing was. ``n_classes`` is None for a regression."""
+    if not samples.n_seen:
+        return None
+    labels = samples.labels()
+    mixing = NAN if n_classes is None else label_mixing(labels, samples.sizes)
+    valid_x, valid_y = (None, None) if validation is None else (validation.x, validation.y)
+    if valid_y is not None and n_classes is not None:
+        valid_y = _class_numbers(valid_y)
+    kept = samples.samples()
+    if kept is None:
+        probe = _without_inputs(mixing)
+    else:
+        probe = probe_data(
+            *kept,
+            valid_x,
+            None if valid_x is None else valid_y,
+            n_outputs=n_classes,
+            kind="regression" if n_classes is None else "classification",
+            label_mixing=mixing,
+        )
+    # Of all that was seen, and not only of what was kept.
+    overlap = NAN if valid_x is None else samples.overlap_fraction(valid_x)
+    return dataclasses.replace(
+        probe,
+        n_train=samples.n_seen,
+        n_validation=0 if valid_y is None else len(valid_y),
+        n_non_finite=max(probe.n_non_finite, samples.n_bad_samples()),
+        overlap_fraction=overlap,
+        train_class_counts=_counts(labels, n_classes),
+        validation_class_counts=() if valid_y is None else _counts(valid_y.cpu().numpy(), n_classes),
+    )
+
+
+def _without_inputs(mixing: float) -> DataProbe:
+    return DataProbe(
+        n_train=0,
+        n_validation=0,
+        n_test=0,
+        input_min=NAN,
+        input_max=NAN,
+        input_mean=NAN,
+        input_std=NAN,
+        label_mixing=mixing,
+    )
+
+
+def _class_numbers(y: Tensor) -> Tensor:
+    return y.argmax(1) if y.ndim == 2 and y.shape[1] > 1 and are_probabilities(y) else y.flatten().long()
+
+
+def _counts(labels: Array, n_classes: int | None) -> tuple[int, ...]:
+    if n_classes is None or not len(labels):
+        return ()
+    known = labels[(labels >= 0) & (labels < n_classes)]
+    return tuple(np.bincount(known, minlength=n_classes).tolist())
