@@ -7,40 +7,24 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.errors import ConfigurationError, unknown_name
-from search_spaces.lever import Lever
-from search_spaces.space import Space
 from studies import tables
+from studies.as_record import study_record
 from studies.encoding import to_json
-from studies.leases import REPLACES
 from studies.outages import in_transaction, ride_out
 from studies.overhead import OverheadTable
 from studies.paths import StudyPaths
 from studies.plan import StudyPlan
-from studies.proofs import proofs_in
 from studies.readings import Telemetry
-from studies.records import (
-    SPARED_AT,
-    WATCHED_CONFIG,
-    Outcome,
-    StudyRecord,
-    TrialError,
-    TrialRecord,
-    WorkerSeconds,
-)
+from studies.records import StudyRecord, WorkerSeconds
 from studies.storage import open_storage, resolve_url, shown_url
 from studies.telemetry import TelemetryTables
-
-REUSES = "reuses"
-"""User attribute of a trial: the number of the trial of the same config whose result it took over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +65,7 @@ class RecordedStudy:
         if telemetry and _is_registered(self.storage, self.study_id, self.name):
             readings = self.telemetry.read(steps=steps)
             overhead = tuple(self.overhead.read().values())
-        return _study_record(self.study, self.plan, readings, storage=shown_url(self.url), overhead=overhead)
+        return study_record(self.study, self.plan, readings, storage=shown_url(self.url), overhead=overhead)
 
     def n_trials_wanted(self) -> int | None:
         """The total that was asked for last; None when none was recorded."""
@@ -194,7 +178,7 @@ def record_of(study: optuna.Study, *, steps: bool = False) -> StudyRecord:
     if isinstance(backend, RDBStorage):
         study_id = int(study._study_id)  # noqa: SLF001
         return _recorded(study.study_name, backend.url, backend, study_id).record(steps=steps)
-    return _study_record(study, None, {}, storage="")
+    return study_record(study, None, {}, storage="")
 
 
 def telemetry_of(study: optuna.Study) -> TelemetryTables | None:
@@ -299,115 +283,3 @@ def _plan_text(connection: sa.Connection, study_id: int, name: str) -> str | Non
 def _plan_from_json(text: str) -> StudyPlan:
     known = {field.name for field in dataclasses.fields(StudyPlan)}
     return StudyPlan(**{key: value for key, value in json.loads(text).items() if key in known})
-
-
-def _study_record(
-    study: optuna.Study,
-    plan: StudyPlan | None,
-    readings: Mapping[int, Telemetry],
-    *,
-    storage: str,
-    overhead: tuple[WorkerSeconds, ...] = (),
-) -> StudyRecord:
-    trials = study.get_trials(deepcopy=False)
-    levers = {} if plan is None else {lever.name: lever for lever in Space.from_json(plan.space)}
-    replaced = {_number(trial, REPLACES) for trial in trials}
-    return StudyRecord(
-        name=study.study_name,
-        direction=study.direction.name.lower(),
-        metric="value" if plan is None else plan.metric,
-        plan=plan,
-        storage=storage,
-        overhead=overhead,
-        proofs=proofs_in(study.user_attrs),
-        trials=tuple(
-            _trial_record(
-                trial,
-                readings.get(trial._trial_id),  # noqa: SLF001
-                plan,
-                levers,
-                is_replaced=trial.number in replaced,
-            )
-            for trial in trials
-        ),
-    )
-
-
-def _trial_record(
-    trial: FrozenTrial,
-    telemetry: Telemetry | None,
-    plan: StudyPlan | None,
-    levers: Mapping[str, Lever],
-    *,
-    is_replaced: bool,
-) -> TrialRecord:
-    searched = dict(trial.params)
-    if plan is not None:  # a lost trial may have only some of the parameters
-        known = {name: value for name, value in trial.params.items() if name in levers}
-        searched = {levers[name].key: levers[name].to_config(value) for name, value in known.items()}
-    return TrialRecord(
-        number=trial.number,
-        state=trial.state.name.lower(),
-        outcome=_outcome(trial, is_replaced=is_replaced),
-        value=_value(trial),
-        params=dict(trial.params),
-        distributions=dict(trial.distributions),
-        searched=searched,
-        config=_config(trial, searched, plan),
-        intermediate_values=dict(trial.intermediate_values),
-        telemetry=telemetry,
-        error=_error(trial),
-        started=trial.datetime_start,
-        ended=trial.datetime_complete,
-        replaces=_number(trial, REPLACES),
-        reuses=_number(trial, REUSES),
-        spared_at=_number(trial, SPARED_AT),
-        test_accuracy=_reading(trial, "test_accuracy"),
-        test_loss=_reading(trial, "test_loss"),
-    )
-
-
-def _config(trial: FrozenTrial, searched: Mapping[str, Any], plan: StudyPlan | None) -> dict[str, Any]:
-    own = trial.user_attrs.get("config")  # of a single training, whose config no sampler chose
-    if isinstance(own, dict):
-        return own
-    seen = trial.user_attrs.get(WATCHED_CONFIG)
-    watched = seen if isinstance(seen, dict) else {}
-    return {**watched, **searched} if plan is None else {**plan.defaults, **searched, **plan.fixed}
-
-
-def _value(trial: FrozenTrial) -> float | None:
-    if trial.user_attrs.get("outcome") == Outcome.DIVERGED or trial.values is None or len(trial.values) != 1:
-        return None
-    return float(trial.values[0])
-
-
-def _outcome(trial: FrozenTrial, *, is_replaced: bool) -> Outcome | None:
-    """As its worker recorded it; else what Optuna's state allows one to conclude."""
-    recorded = trial.user_attrs.get("outcome")
-    # Anyone may have an attribute of that name.
-    outcome = Outcome(recorded) if isinstance(recorded, str) and recorded in set(Outcome) else None
-    if trial.state is TrialState.FAIL:
-        if is_replaced and outcome not in {Outcome.INTERRUPTED, Outcome.OUT_OF_TIME}:
-            return Outcome.LOST  # whatever its worker wrote just before it died
-        return outcome
-    by_state = {TrialState.COMPLETE: Outcome.COMPLETED, TrialState.PRUNED: Outcome.PRUNED}
-    return outcome or by_state.get(trial.state)
-
-
-def _error(trial: FrozenTrial) -> TrialError | None:
-    recorded = trial.user_attrs.get("error")
-    if not isinstance(recorded, dict) or set(recorded) != {"type", "message", "where"}:
-        return None
-    return TrialError(**recorded)
-
-
-def _number(trial: FrozenTrial, attribute: str) -> int | None:
-    """The number of another trial that an attribute of this one holds."""
-    recorded = trial.user_attrs.get(attribute)
-    return recorded if isinstance(recorded, int) else None
-
-
-def _reading(trial: FrozenTrial, attribute: str) -> float | None:
-    recorded = trial.user_attrs.get(attribute)
-    return float(recorded) if isinstance(recorded, int | float) else None

@@ -48,6 +48,8 @@ HANDED_BACK = (Outcome.INTERRUPTED, Outcome.OUT_OF_TIME)
 
 WATCHED_CONFIG = "watched_config"
 """User attribute of a trial: what `tuner.watch` saw of its config."""
+WATCHED_METRIC = "metric"
+"""User attribute of a study that a watched loop made: the reading that its values are."""
 SPARED_AT = "spared_at"
 """User attribute of a trial: the epoch after which it was condemned, and spared."""
 

@@ -36,7 +36,7 @@ def diagnose(study: AnyStudy, storage: str | None = None, *, trial: int | None =
         storage: where a study given by name lives.
         trial: a trial's number.
     """
-    return diagnose_record(_record(study, storage, steps=trial is not None), trial)
+    return diagnose_record(_record(study, storage, steps=True), trial)
 
 
 def importances(study: AnyStudy, storage: str | None = None) -> Importances:
@@ -48,14 +48,14 @@ def report(study: AnyStudy, path: str | Path | None = None, *, storage: str | No
     """Write the report, one offline HTML file, and nothing else; default ``report.html`` in the study's folder."""
     target = None if path is None else Path(path)
     if isinstance(study, optuna.Study):
-        record = record_of(study)
+        record = record_of(study, steps=True)
         return _write(record, target or _paths(record).report).path
     return write_study_report(_opened(study, storage), target).path
 
 
 def write_study_report(recorded: RecordedStudy, path: Path | None = None) -> Told:
     """Diagnose, measure importances, and write the report."""
-    return _write(recorded.record(), path or recorded.paths.report)
+    return _write(recorded.record(steps=True), path or recorded.paths.report)
 
 
 def _write(record: StudyRecord, target: Path) -> Told:

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.diagnosis``: see `command`. Apart from it, so that worker processes can import its functions."""
+"""``python -m benchmarks.diagnosis``: see `command`, from which worker processes can import functions."""
 
 import os
 

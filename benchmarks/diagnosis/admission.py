@@ -52,9 +52,14 @@ _VALUES: Mapping[Metric, Callable[[Run], float]] = {
 """Larger is better."""
 
 
+def value_of(metric: Metric, run: Run) -> float:
+    """What a run is worth by a case's metric; larger is better."""
+    return _VALUES[metric](run)
+
+
 def admitted(case: Case, runs: Sequence[Run], references: Sequence[Run]) -> Admission:
     """``runs`` of the case against ``references`` of its healthy twin, both in the order of the same seeds."""
-    values, twins = ([_VALUES[case.metric](run) for run in each] for each in (runs, references))
+    values, twins = ([value_of(case.metric, run) for run in each] for each in (runs, references))
     gaps = np.array(twins) - np.array(values)
     p_value, effect = _p_value(gaps), _effect(values, twins)
     hurts = p_value < P_VALUE and effect >= EFFECT

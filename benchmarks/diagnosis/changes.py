@@ -36,6 +36,24 @@ def _batch_times(factor: float) -> Change:
     return Change(name=f"batch_size x{factor:g}", lever="batch_size", of=changed)
 
 
+def _momentum(value: float) -> Change:
+    """Of optimizers that have one."""
+
+    def changed(config: Config) -> float:
+        return value if config["optimizer"] in {"sgd", "rmsprop"} else float(config["momentum"])
+
+    return Change(name=f"momentum={value}", lever="momentum", of=changed)
+
+
+def _depth(value: int) -> Change:
+    """Of a multilayer perceptron: the convolutional network has its own."""
+
+    def changed(config: Config) -> int:
+        return value if config["model"] == "mlp" else int(config["depth"])
+
+    return Change(name=f"depth={value}", lever="depth", of=changed)
+
+
 RATE_DOWN, RATE_UP = _times("learning_rate", 0.1), _times("learning_rate", 10)
 CHANGES: tuple[Change, ...] = (
     RATE_DOWN,
@@ -43,8 +61,8 @@ CHANGES: tuple[Change, ...] = (
     _times("learning_rate", 3),
     RATE_UP,
     _set("optimizer", "adamw"),
-    _set("momentum", 0.9),
-    _set("momentum", 0.0),
+    _momentum(0.9),
+    _momentum(0.0),
     _batch_times(0.25),
     _batch_times(4),
     Change(name="epochs x3", lever="epochs", of=lambda config: config["epochs"] * 3),
@@ -62,7 +80,7 @@ CHANGES: tuple[Change, ...] = (
     _set("warmup_fraction", 0.0),
     _set("warmup_fraction", 0.1),
     Change(name="width x4", lever="width", of=lambda config: config["width"] * 4),
-    _set("depth", 2),
+    _depth(2),
     _set("activation", "relu"),
     _set("activation", "leaky_relu"),
     _set("normalization", "batch"),
@@ -71,9 +89,9 @@ CHANGES: tuple[Change, ...] = (
     _set("class_weights", "balanced"),
     _set("split", "stratified"),
 )
-"""One or two of every lever: the random baseline draws among those that change a config at all."""
+"""One or two of every lever: the random baseline draws among those that change what a config trains."""
 
 
 def changes_of(config: Config) -> list[Change]:
-    """Those that make another config of this one; ``config`` is whole."""
+    """Those that make another training of this one; ``config`` is whole."""
     return [change for change in CHANGES if change.applied(config) != dict(config)]

@@ -9,16 +9,26 @@ Every training is a file in --folder, so a run that was killed goes on. Scores a
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+from benchmarks.diagnosis import repair_table
 from benchmarks.diagnosis.parts import N_HEALTHY_SEEDS, N_SEEDS, PARTS, Listed, read_list
+from benchmarks.diagnosis.repaired import read_by_hand, read_repairs
+from benchmarks.diagnosis.runs import load
 from benchmarks.diagnosis.score import DEFAULT_FOLDER, tell_wrong
-from benchmarks.diagnosis.scoring import neutral_levers, score_part, scores
+from benchmarks.diagnosis.scoring import asked, neutral_levers, score_part, scores
 from benchmarks.diagnosis.table import lines_of, markdown, write_between_markers
 
+if TYPE_CHECKING:
+    from benchmarks.diagnosis.repair import RepairJob
+    from benchmarks.diagnosis.telemetry import Job
+
+T = TypeVar("T")
 STAGES = ("telemetry", "score", "repair")
 
 
@@ -33,10 +43,9 @@ def main() -> None:
     if "score" in stages:
         _score(parts, folder, arguments)
     if "repair" in stages:
-        from benchmarks.diagnosis.repair import repair_part
-
         for part in parts:
-            repair_part(read_list(part), folder / part, task=arguments.task, n_cases=arguments.repair_cases)
+            _repair_part(read_list(part), folder / part, arguments)
+        _tell_repairs(parts, arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,9 +65,13 @@ def _arguments() -> argparse.Namespace:
         "--probes",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="let each training go on with every counterfactual change (three times the time)",
+        help="let a training with ambiguous causes go on with the counterfactual changes that would tell them apart; "
+        "stored runs without them are trained anew (about one in fifteen)",
     )
-    parser.add_argument("--repair-cases", type=int, default=20)
+    parser.add_argument(
+        "--repair-cases", type=int, default=1000, help="at most; one of each cause comes first"
+    )
+    parser.add_argument("--repair-folder", type=Path, help="where repairs are kept, if not beside the runs")
     parser.add_argument("--verbose", action="store_true", help="each wrong run with what was said of it")
     parser.add_argument("--document", type=Path, help="also write the tables between this file's markers")
     return parser.parse_args()
@@ -68,41 +81,98 @@ def _arguments() -> argparse.Namespace:
 
 
 def _train_part(listed: Listed, folder: Path, arguments: argparse.Namespace) -> None:
-    from benchmarks.diagnosis.telemetry import Job, jobs_of
+    from benchmarks.diagnosis.telemetry import jobs_of
 
     jobs: dict[str, Job] = {}
     n_healthy = min(arguments.seeds, N_HEALTHY_SEEDS)
     for names, n in ((listed.healthy, n_healthy), (listed.faulty, arguments.seeds)):
         chosen = [name for name in names if arguments.cause in name]
         jobs |= {job.file_name: job for job in jobs_of(chosen, listed.seeds(n))}
-    left = [job for job in jobs.values() if not (folder / job.file_name).exists()]
+    left = [job for job in jobs.values() if not is_done(folder / job.file_name, probes=arguments.probes)]
     _say(f"{listed.part}: {len(jobs)} trainings, {len(jobs) - len(left)} already there, in {folder}")
-    progress = _Progress(len(left))
-    if arguments.workers == 1:
-        for job in left:
-            progress.tell(_train_one(job, folder, arguments.task, listed.part, arguments.probes))
-        return
-    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
-        futures = [
-            pool.submit(_train_one, job, folder, arguments.task, listed.part, arguments.probes)
-            for job in left
-        ]
-        for future in as_completed(futures):
-            progress.tell(future.result())
+    train = partial(_train_one, folder=folder, task=arguments.task, part=listed.part, probes=arguments.probes)
+    _do_all(train, left, arguments.workers)
 
 
-def _train_one(job: object, folder: Path, task: str, part: str, probes: bool) -> str:
+def is_done(path: Path, *, probes: bool) -> bool:
+    """Whether the run is there, and with ``probes`` has all counterfactual changes that its diagnosis asks for."""
+    if not path.exists() or not probes:
+        return path.exists()
+    run = load(path)
+    return set(asked(run.record)) <= set(run.asked)
+
+
+def _train_one(job: "Job", *, folder: Path, task: str, part: str, probes: bool) -> str:
     import torch
 
     from benchmarks.diagnosis.runs import store
-    from benchmarks.diagnosis.telemetry import Job, train
+    from benchmarks.diagnosis.telemetry import train
 
-    if not isinstance(job, Job):
-        raise TypeError(f"A worker trains jobs, but got {type(job).__name__}.")
     torch.set_num_threads(1)
     run = train(job.case, job.seed, task=task, part=part, probes=probes)
     store(run, folder / job.file_name)
     return f"{run.case} seed {run.seed}: test {run.test_accuracy:.3f}, {run.seconds:.1f} s"
+
+
+# -- repairs --
+
+
+def _repair_part(listed: Listed, folder: Path, arguments: argparse.Namespace) -> None:
+    from benchmarks.diagnosis.repair import repair_jobs
+
+    jobs = repair_jobs(
+        listed,
+        folder,
+        _results(listed.part, arguments),
+        task=arguments.task,
+        n_cases=arguments.repair_cases,
+        containing=arguments.cause,
+    )
+    left = [job for job in jobs if not job.path.exists()]
+    _say(f"{listed.part}: {len(jobs)} cases to repair, {len(jobs) - len(left)} already done")
+    _do_all(_repair_one, left, arguments.workers)
+
+
+def _repair_one(job: "RepairJob") -> str:
+    import torch
+
+    torch.set_num_threads(1)
+    return job.run()
+
+
+def _tell_repairs(parts: Sequence[str], arguments: argparse.Namespace) -> None:
+    told = []
+    for part in parts:
+        results = _results(part, arguments)
+        repairs, by_hand = read_repairs(results), read_by_hand(results)
+        if not repairs and not by_hand:
+            _say(f"{part}: no case was repaired yet; its runs come from --stage telemetry.")
+            continue
+        told.append(repair_table.markdown(part, repairs, by_hand))
+    text = "\n\n".join(told)
+    print(text)
+    if arguments.document is not None and text:
+        write_between_markers(arguments.document, text, begin=repair_table.BEGIN, end=repair_table.END)
+
+
+def _results(part: str, arguments: argparse.Namespace) -> Path:
+    folder: Path = (arguments.repair_folder or arguments.folder) / arguments.task / part
+    return folder
+
+
+# -- one after another, or several at once --
+
+
+def _do_all(do: Callable[[T], str], jobs: Sequence[T], workers: int) -> None:
+    """With a line for each that is done."""
+    progress = _Progress(len(jobs))
+    if workers == 1:
+        for job in jobs:
+            progress.tell(do(job))
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(do, job) for job in jobs]):
+            progress.tell(future.result())
 
 
 class _Progress:
@@ -134,7 +204,7 @@ def _score(parts: Sequence[str], folder: Path, arguments: argparse.Namespace) ->
                 probed=probed,
                 detection=not probed,
             )
-            columns.append((title, scored, scores(scored, neutral_levers(folder / part))))
+            columns.append((title, scored, scores(scored, neutral_levers(_results(part, arguments)))))
     for _title, scored, figures in columns:
         if arguments.verbose:
             tell_wrong(scored, arguments.cause)

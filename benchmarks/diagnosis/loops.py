@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from benchmarks.diagnosis.case import Case, Loop
 from benchmarks.diagnosis.networks import builder
-from studies.diagnosis.counterfactuals import Change
+from benchmarks.diagnosis.scoring import asked
 from studies.records import StudyRecord
 from tuner.training.architectures.dropout import Dropout
 from tuner.training.config import TrainingConfig
@@ -74,9 +74,9 @@ def _probed(
     config: TrainingConfig,
     data: _Data,
 ) -> StudyRecord:
-    """With what every counterfactual change would do."""
-    trial = record.trials[0]
-    if trial.telemetry is None:
+    """With what the counterfactual changes would do that its findings ask for."""
+    trial, changes = record.trials[0], asked(record)
+    if trial.telemetry is None or not changes:
         return record
     counterfactuals = of_live(
         model,
@@ -84,7 +84,7 @@ def _probed(
         data.train_x,
         data.train_y,
         functional.cross_entropy,
-        list(Change),
+        list(changes),
         config.seed,
         batch_size=config.batch_size if isinstance(config.batch_size, int) else len(data.train_y),
         peak_learning_rate=config.learning_rate,
@@ -146,7 +146,7 @@ def _step(
     if loop.zeroes_every and number % (loop.zeroes_every * loop.accumulates) == 0:
         optimizer.zero_grad()
     loss = functional.cross_entropy(model(inputs), targets, label_smoothing=config.label_smoothing)
-    (loss / loop.accumulates).backward()
+    (loss / loop.accumulates).backward()  # type: ignore[no-untyped-call]  # torch does not type it
     watch.step(loss, inputs, targets)
     if config.clip_norm:
         nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -175,7 +175,7 @@ def _order(labels: Tensor, shuffled: float) -> Tensor:
 @torch.no_grad()
 def _validated(model: nn.Module, data: _Data, loop: Loop) -> tuple[float, float]:
     model.train(loop.evaluates_in_train_mode)
-    outputs = torch.cat([model(part) for part in data.validation_x.split(256)])
+    outputs = torch.cat([model(part) for part in torch.split(data.validation_x, 256)])
     loss = functional.cross_entropy(outputs, data.validation_y)
     accuracy = (outputs.argmax(1) == data.validation_y).double().mean()
     return float(loss), float(accuracy)
@@ -223,7 +223,8 @@ def _pretrain(model: nn.Module, config: TrainingConfig, data: _Data) -> None:
     for _epoch in range(PRETRAINING_EPOCHS):
         for inputs, targets in _minibatches(turned, config, Loop()):
             optimizer.zero_grad()
-            functional.cross_entropy(model(inputs), targets).backward()
+            loss = functional.cross_entropy(model(inputs), targets)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
             optimizer.step()
     head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     head.reset_parameters()

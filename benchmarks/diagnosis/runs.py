@@ -31,6 +31,8 @@ class Run:
     balanced_accuracy: float
     """The mean over the classes of the test part."""
     seconds: float
+    asked: tuple[str, ...] = ()
+    """The counterfactual changes that it went on with, as far as its config has what they change."""
 
 
 def file_name(case: Case, seed: int) -> str:

@@ -1,7 +1,6 @@
 """What the diagnosis says of each stored run, and how often it is right."""
 
 import dataclasses
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,10 @@ from scipy import stats
 from benchmarks.diagnosis.admission import Admission, admitted
 from benchmarks.diagnosis.causes import case_named
 from benchmarks.diagnosis.parts import Listed
+from benchmarks.diagnosis.repaired import read_repairs
 from benchmarks.diagnosis.runs import Run, file_name, load
 from studies.diagnosis import CauseName, Finding, Severity, diagnose_record
-from studies.diagnosis.counterfactuals import changes_for_findings
+from studies.diagnosis.counterfactuals import Change, changes_for_findings
 from studies.readings import Telemetry
 from studies.records import StudyRecord
 
@@ -59,7 +59,7 @@ def answer(run: Run, cause: CauseName | None, planted: CauseName | None, *, prob
     """Diagnose a run by itself, a study of one trial; ``probed``: with the counterfactual probes it then asks for."""
     findings = _faults(_with_counterfactuals(run.record, ()))
     if probed:
-        findings = _faults(_with_counterfactuals(run.record, changes_for_findings(findings)))
+        findings = _faults(_with_counterfactuals(run.record, asked(run.record)))
     remedies = findings[0].remedies if findings else ()
     return Answer(
         case=run.case,
@@ -70,6 +70,11 @@ def answer(run: Run, cause: CauseName | None, planted: CauseName | None, *, prob
         findings=findings,
         levers=tuple(edit.to_json()["lever"] for remedy in remedies for edit in remedy.edits[:1]),
     )
+
+
+def asked(record: StudyRecord) -> tuple[Change, ...]:
+    """The counterfactual changes that the diagnosis of one run asks for, before any was tried; mostly none."""
+    return changes_for_findings(_faults(_with_counterfactuals(record, ())))
 
 
 def named_causes(findings: Sequence[Finding]) -> tuple[CauseName, ...]:
@@ -239,10 +244,7 @@ def scores(scored: Scored, neutral: Mapping[str, frozenset[str]] | None = None) 
 
 def neutral_levers(folder: Path) -> dict[str, frozenset[str]]:
     """By case, the levers of which some single change repairs it: of the cases that `repair` has tried in a part."""
-    read = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "repairs").glob("*.json"))
-    ]
-    return {each["case"]: frozenset(each["neutral"]) for each in read}
+    return {each.case: each.neutral for each in read_repairs(folder)}
 
 
 def is_right_enough(given: Answer, neutral: Mapping[str, frozenset[str]]) -> bool:

@@ -86,7 +86,7 @@ def markdown(columns: Sequence[tuple[str, Scored, Scores]], about: str) -> str:
         ["healthy runs (false alarms)", "", *[f"{f.n_healthy} ({f.false_alarms})" for *_, f in columns]]
     )
     rows.append(["flagged without a cause", "", *[str(figures.abstentions) for *_, figures in columns]])
-    parts = [about, _table(head, rows)]
+    parts = [about, table(head, rows)]
     for title, scored, _figures in columns:
         parts += [f"### By cause: {title}", _causes_table(scored), *left_out(scored)]
     return "\n\n".join(parts)
@@ -112,14 +112,15 @@ def _causes_table(scored: Scored) -> str:
                 ),
             ]
         )
-    return _table(["planted", "runs", "answered rightly", "other answers"], rows)
+    return table(["planted", "runs", "answered rightly", "other answers"], rows)
 
 
 def _word(said: str) -> str:
     return {"-": "nothing", "?": "no cause"}.get(said, f"`{said}`")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """As Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

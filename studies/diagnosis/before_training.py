@@ -75,6 +75,11 @@ def fading_slope(layers: Sequence[LayerReadings] | Sequence[LayerProbe]) -> floa
     return float(np.polyfit(np.arange(len(norms)), np.log10(norms), deg=1)[0])
 
 
+def n_units(layer: LayerProbe) -> float:
+    """How many units a layer has, to about a tenth: ‖w‖ is deviation x sqrt(fan-in x units); NaN where not read."""
+    return (layer.weight_norm / layer.weight_gain) ** 2 if layer.weight_gain > 0.0 else NAN
+
+
 def gradients_fade(trial: TrialRecord) -> bool:
     """Whether gradients shrink geometrically from layer to layer in every epoch, and nothing is learned."""
     rows = trained_rows(trial)

@@ -3,7 +3,7 @@
 The confidences rank causes: 0.9 follows from what was read, 0.3 is what is left to try.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import gradients_fade
@@ -19,6 +19,9 @@ from studies.records import StudyRecord, TrialRecord
 
 Rule = Callable[[Signs, StudyRecord], Suspicion | None]
 
+LAST_RESORT = 0.3
+"""The confidence of a cause that no reading speaks for."""
+
 
 def causes_of_poor_fit(trial: TrialRecord, study: StudyRecord) -> tuple[Cause, ...]:
     """The causes of a loss that is too high on both splits, the most likely first; never empty."""
@@ -32,10 +35,15 @@ def causes_of_poor_fit(trial: TrialRecord, study: StudyRecord) -> tuple[Cause, .
     return causes_of(found) or _what_is_left(signs, is_slow=is_slow)
 
 
+def is_explained(causes: Sequence[Cause]) -> bool:
+    """Whether a reading speaks for the first cause."""
+    return bool(causes) and causes[0].confidence > LAST_RESORT
+
+
 def _what_is_left(signs: Signs, *, is_slow: bool) -> tuple[Cause, ...]:
     slow = is_slow or still_falls(signs.trial)
     name = CauseName.LEARNING_RATE_TOO_LOW if slow else CauseName.LEARNING_RATE_TOO_HIGH
-    return ranked([Cause(name=name, confidence=0.3)])
+    return ranked([Cause(name=name, confidence=LAST_RESORT)])
 
 
 def _unstable(signs: Signs, *, is_held: bool) -> tuple[Suspicion, ...]:

@@ -31,13 +31,14 @@ def missing_evidence(record: StudyRecord) -> list[str]:
         missing.append(
             "No validation loss was read, so overfitting cannot be judged: keep a validation split."
         )
+    longer = "train for more of them" if record.plan is None else "raise --epochs"
     longest = max((len(trained_rows(trial)) for trial in read), default=0)
     if longest <= limits.OSCILLATION_EPOCHS.value:
         needed = int(limits.OSCILLATION_EPOCHS.value) + 1
-        missing.append(f"No trial has {needed} epochs, so oscillation cannot be judged: raise --epochs.")
+        missing.append(f"No trial has {needed} epochs, so oscillation cannot be judged: {longer}.")
     if longest < limits.PERSISTENCE.value:
         needed = int(limits.PERSISTENCE.value)
-        missing.append(f"No trial has {needed} epochs, so learning curves cannot be judged: raise --epochs.")
+        missing.append(f"No trial has {needed} epochs, so learning curves cannot be judged: {longer}.")
     return missing
 
 

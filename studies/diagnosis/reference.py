@@ -130,11 +130,14 @@ def learned_nothing(trial: TrialRecord) -> bool:
     """Whether no epoch has an accuracy above chance on either split, nor a loss below that of guessing.
 
     Both, because a most frequent class or label smoothing hides learning in one of them. True from epoch 1
-    on for a training that was allowed to end; one cut short gets ``PERSISTENCE`` epochs to show something.
+    on for a training that was allowed to end; one cut short gets ``PERSISTENCE`` epochs to show something. Never of a
+    handful of optimizer steps, of which nobody expects anything.
     """
     fit, losses = fit_by(trial), trained(trial, "train_loss")
     ended = trial.state == "complete" or len(losses) >= limits.PERSISTENCE.value
     if trial.telemetry is None or fit is None or fit.quantity != "accuracy" or not ended:
+        return False
+    if trial.telemetry.steps and sum(map(len, trial.telemetry.steps)) < limits.FEW_STEPS.value:
         return False
     guessing = limits.LOST_LEARNING.value * indifferent_loss(trial.telemetry)
     return fit.value <= chance_limit(trial.telemetry) and bool(np.min(losses) >= guessing)
@@ -149,6 +152,8 @@ class PoorFit:
     threshold: float
     source: str
     n_epochs: int
+    is_certain: bool
+    """Whether a better training of the study was seen, or nothing was learned: else the data may allow no more."""
 
 
 def poor_fit(trial: TrialRecord, study: StudyRecord) -> PoorFit | None:
@@ -170,6 +175,7 @@ def poor_fit(trial: TrialRecord, study: StudyRecord) -> PoorFit | None:
             threshold=chance_limit(trial.telemetry),
             source=limits.CHANCE_ERRORS.source,
             n_epochs=len(rows),
+            is_certain=True,
         )
     reference = _reference_fit(trial, study, rows[-1].epoch)
     if reference is not None and reference.quantity == own.quantity:
@@ -177,12 +183,18 @@ def poor_fit(trial: TrialRecord, study: StudyRecord) -> PoorFit | None:
         margin = max(limits.POOR_FIT_MARGIN.value, limits.POOR_FIT_NOISE_FLOORS.value * reference.noise)
         threshold = min(1.0 - rule.value * (1.0 - reference.value), reference.value - margin)
     else:
+        reference = None
         rule = limits.POOR_FIT_ACCURACY if own.quantity == "accuracy" else limits.POOR_FIT_EXPLAINED
         threshold = rule.value
     if own.value >= threshold:
         return None
     return PoorFit(
-        quantity=own.quantity, value=own.value, threshold=threshold, source=rule.source, n_epochs=len(rows)
+        quantity=own.quantity,
+        value=own.value,
+        threshold=threshold,
+        source=rule.source,
+        n_epochs=len(rows),
+        is_certain=reference is not None or learned_nothing(trial),
     )
 
 

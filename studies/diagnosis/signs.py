@@ -31,6 +31,9 @@ RATE_JUMP = 1.2
 TRAIN_LOSS_RISE = 0.03
 """Relative rise of the train loss from one epoch to the next that counts as one."""
 
+RISE_ERRORS = 2.0
+"""Standard errors of the difference that a clear rise exceeds: a few small minibatches rise by chance."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Signs:
@@ -76,7 +79,16 @@ class Signs:
 
     @cached_property
     def fit_ratio(self) -> float:
-        """Late loss on the training data over that on validation: about 1 where the fit itself is what is poor.
+        """Late loss or error on the training data over that on validation: about 1 where the fit itself is poor.
+
+        The lower of the two: label smoothing, labels of chance and a hard task keep the loss of a fit that is done
+        near that of validation, and few validation samples or rare classes the error.
+        """
+        return _least(self.loss_ratio, self._error_ratio) if math.isfinite(self.loss_ratio) else NAN
+
+    @cached_property
+    def loss_ratio(self) -> float:
+        """Late loss on the training data over that on validation: near 0 where the training data is known by heart.
 
         The lower of the running train loss and the probe's: dropout, augmentation and smoothing raise the first, which
         says nothing where they may be at work and the probe was not read.
@@ -85,6 +97,11 @@ class Signs:
         if not math.isfinite(probe) and not self._is_plain:
             return NAN
         return _ratio(_least(self.late("train_loss"), probe), self.late("validation_loss"))
+
+    @property
+    def _error_ratio(self) -> float:
+        """The same of the errors, in eval mode alone: NaN where there are none or where no probe was read."""
+        return _ratio(1.0 - self.late("probe_accuracy"), self.late_error)
 
     @property
     def _is_plain(self) -> bool:
@@ -171,6 +188,26 @@ class Signs:
         """Epochs in which the train loss rose noticeably."""
         losses = trained(self.trial, "train_loss")
         return int(np.sum(np.diff(losses) > TRAIN_LOSS_RISE * losses[:-1]))
+
+    @cached_property
+    def n_clear_rises(self) -> int:
+        """Those of them that rose by more than the scatter of the minibatches explains."""
+        losses, errors = trained(self.trial, "train_loss"), self._train_loss_errors
+        limit = np.maximum(TRAIN_LOSS_RISE * losses[:-1], RISE_ERRORS * np.hypot(errors[1:], errors[:-1]))
+        return int(np.sum(np.diff(losses) > limit))
+
+    @property
+    def _train_loss_errors(self) -> Curve:
+        """The standard error of each epoch's train loss; 0 where its steps were not loaded.
+
+        Of the differences between neighboring steps, so that a slope or a jump of the rate is no scatter.
+        """
+        errors = {
+            block.epoch: math.sqrt(float(np.mean(np.diff(block.train_loss) ** 2)) / 2.0 / len(block))
+            for block in self.telemetry.steps
+            if len(block) > 1 and np.all(np.isfinite(block.train_loss))
+        }
+        return np.array([errors.get(row.epoch, 0.0) for row in self.rows])
 
     @cached_property
     def generalization_loss(self) -> float:

@@ -1,6 +1,7 @@
 """Why a training ends short of what it could be: each rule wants the harm in the curves and the mechanism that does it.
 
-The harm: the training data is fitted hardly better than validation (``fit_ratio``), so it is the fit that is poor.
+The harm: the training data is fitted hardly better than validation (``fit_ratio``), so it is the fit that is poor, and
+the accuracy is not good enough to make nothing of it.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,16 @@ Rule = Callable[[Signs], Suspicion | None]
 
 
 def is_unfinished(signs: Signs) -> bool:
-    """Whether it fits its training data poorly, still gets better at its end, and has something to gain."""
+    """Whether it fits its training data poorly, still gets better at its end, and has something to gain.
+
+    How much of the untrained loss is left says nothing of that: a hard task keeps most of it for good.
+    """
     fit, gain = _limits_of(signs)
-    if not signs.fit_ratio > fit.value:
+    is_good = 1.0 - signs.late_error > limits.GOOD_ENOUGH.value
+    if is_good or not signs.fit_ratio > fit.value:
         return False
-    has_far_to_go = signs.explained < 1.0 - limits.MOST_IS_LEFT.value
-    return _falls(signs) and (has_far_to_go or expected_gain(signs) > gain.value)
+    has_hardly_begun = signs.explained < 1.0 - limits.LOST_LEARNING.value
+    return _falls(signs) and (has_hardly_begun or expected_gain(signs) > gain.value)
 
 
 def _is_short(signs: Signs) -> bool:
@@ -89,7 +94,8 @@ def _warmup_too_long(signs: Signs) -> Suspicion | None:
     is_long = signs.warmup_share > limits.LONG_WARMUP.value
     is_best_late = _best_is_late(trained(signs.trial, "validation_loss"))
     still_early = is_best_late and signs.late_fall > limits.WARMUP_FALL.value
-    if not (is_long and (still_early or is_unfinished(signs))):
+    promises_more = expected_gain(signs) > limits.EXPECTED_GAIN.value
+    if not (is_long and (still_early or promises_more or is_unfinished(signs))):
         return None
     evidence = (
         _over_all("warmup_share", signs.warmup_share, limits.LONG_WARMUP, signs),
@@ -126,9 +132,8 @@ def _rate_too_low(signs: Signs) -> Suspicion | None:
 
 
 def _too_few_epochs(signs: Signs) -> Suspicion | None:
-    """Only of a training that was allowed to end, and that is not good enough as it is."""
-    ended = signs.trial.state == "complete"
-    if not (ended and is_unfinished(signs)) or 1.0 - signs.late_error > limits.GOOD_ENOUGH.value:
+    """Only of a training that was allowed to end."""
+    if not (signs.trial.state == "complete" and is_unfinished(signs)):
         return None
     evidence = (
         _late("validation_loss_fall", signs.doubling_fall, limits.DOUBLING_FALL, signs),

@@ -69,15 +69,19 @@ def _falsifies(finding: Finding) -> bool:
 def _with_harm_only(shown: Sequence[Shown]) -> list[Shown]:
     """Anomalies without harm become notes: those whose consequences are missing, or explained without them."""
     hard = [one for one in shown if one.is_fault and not one.is_soft]
-    return [one.at_most(Severity.NOTE) if one.is_soft and not _harms(one, hard) else one for one in shown]
+    poor = [one for one in shown if one.is_soft and one.symptom.shows_harm]
+    harmful = [one for one in shown if one.is_soft and one not in poor and _harms(one, hard, poor)]
+    kept = [*hard, *harmful, *(poor if harmful else ())]
+    return [one if one in kept else one.at_most(Severity.NOTE) for one in shown]
 
 
-def _harms(anomaly: Shown, hard: Sequence[Shown]) -> bool:
-    """Whether a fault that the anomaly may lead to shows after it, and none before or beside it."""
-    if any(one.finding.stage <= anomaly.finding.stage for one in hard):
+def _harms(anomaly: Shown, hard: Sequence[Shown], poor: Sequence[Shown]) -> bool:
+    """Whether what the anomaly may lead to shows after it, and no fault before or beside it."""
+    stage, possible = anomaly.finding.stage, anomaly.symptom.leads_to
+    if any(one.finding.stage <= stage for one in hard):
         return False
-    possible = anomaly.symptom.leads_to
-    return any(not possible or one.symptom.name in possible for one in hard)
+    later = [one for one in (*hard, *poor) if one.finding.stage > stage]
+    return any(not possible or one.symptom.name in possible for one in later)
 
 
 def _unexplained(shown: Sequence[Shown]) -> list[Finding]:

@@ -22,6 +22,9 @@ class TrialSymptom:
     findings; of a later stage, those whose harm makes a fault of an anomaly (empty: any)."""
     hurts_by_itself: bool = True
     """False for an anomaly that many good trainings have too: a note unless a later symptom shows the harm."""
+    shows_harm: bool = False
+    """Whether it is the harm that an earlier anomaly did even where, for want of a better training to compare with,
+    it is no fault by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

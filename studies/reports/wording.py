@@ -3,7 +3,9 @@
 import math
 import shlex
 from collections.abc import Mapping
+from typing import Any
 
+from search_spaces.catalog import LEVERS
 from search_spaces.edits import Edit, EditKind
 from studies.diagnosis import Finding, Remedy
 from studies.encoding import jsonable
@@ -102,10 +104,27 @@ def set_flag(key: str, value: object) -> str:
     return f"--set {shlex.quote(f'{key}={text}')}"
 
 
+_DEFAULTS = {lever.key: lever.to_config(lever.default) for lever in LEVERS if lever.default is not None}
+
+
+def _unusual(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a whole config says beside the levers' defaults; the model is a flag of its own."""
+    usual = {"model": config["model"], **_DEFAULTS}
+    return {
+        key: value
+        for key, value in config.items()
+        if value not in (None, [], ()) and (key not in usual or value != usual[key])
+    }
+
+
 def train_command(record: StudyRecord, trial: TrialRecord) -> str:
     """The command that trains the trial's config again, one flag a line; empty for a study that is not ours."""
     if record.plan is None:
         return ""
-    start = f"tuner train --task {shlex.quote(record.plan.task)} --model {shlex.quote(record.plan.model)}"
-    config = {"epochs": record.plan.epochs, **record.plan.fixed, **chosen(trial)}
+    model, config = record.plan.model, {"epochs": record.plan.epochs, **record.plan.fixed, **chosen(trial)}
+    if (
+        not record.plan.epochs
+    ):  # single trainings: each trial has a model and epochs of its own, and searched nothing
+        model, config = str(trial.config["model"]), _unusual(trial.config)
+    start = f"tuner train --task {shlex.quote(record.plan.task)} --model {shlex.quote(model)}"
     return " \\\n  ".join([start, *(set_flag(key, value) for key, value in config.items())])

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.diagnosis.parts import Listed
-from benchmarks.diagnosis.repair import Repair
 from benchmarks.diagnosis.scoring import (
     Answer,
     Scored,
@@ -100,18 +99,6 @@ def test_the_table_goes_between_its_markers(tmp_path: Path) -> None:
     assert "100.0%" in "\n".join(lines_of(scored, scores(scored)))
     with pytest.raises(ValueError, match="must have the lines"):
         write_between_markers(Path(__file__).with_name("__init__.py"), "text")
-
-
-def test_a_random_lever_has_the_chance_that_all_changes_say() -> None:
-    """Two draws without putting back from four of which one repairs: one half."""
-    repair = Repair(
-        case="x",
-        gap=0.1,
-        remedies={"a": False, "b": True},
-        singles={"a": False, "b": True, "c": False, "d": False},
-    )
-    assert repair.n_trials == 2
-    assert repair.random_chance() == pytest.approx(0.5)
 
 
 def test_a_list_counts_its_seeds_from_its_own_first() -> None:

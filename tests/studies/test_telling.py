@@ -9,6 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 
 import studies
 from studies.diagnosis import Finding
+from tests import cases
 from tests.studies.plans import study
 
 
@@ -53,3 +54,17 @@ def test_the_page_names_only_commands_that_work(theirs: optuna.Study, sqlite_url
         encoding="utf-8"
     )
     assert studies.report(ours) == ours.paths.report
+
+
+def test_a_whole_study_is_judged_by_its_steps_too(sqlite_url: str) -> None:
+    """A burst within an epoch, which its mean hides, is found without asking for the trial."""
+    (known,) = cases.early_instability().trials
+    recorded = study(sqlite_url)
+    trial = recorded.study.ask()
+    assert known.telemetry is not None
+    steps = {block.epoch: block for block in known.telemetry.steps}
+    for row in known.telemetry.epochs:
+        recorded.telemetry.save_epoch(trial._trial_id, row, steps.get(row.epoch))
+    recorded.telemetry.save_probes(trial._trial_id, known.telemetry.step_zero, known.telemetry.data)
+    recorded.study.tell(trial, known.value)
+    assert "early_instability" in {finding.symptom for finding in studies.diagnose("first", sqlite_url)}

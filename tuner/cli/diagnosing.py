@@ -28,7 +28,7 @@ def diagnose(
     from studies.diagnosis.pruning import pruning_check
     from studies.recorded import open_study
 
-    record = open_study(study, storage).record(steps=trial is not None)
+    record = open_study(study, storage).record(steps=True)
     findings = diagnose_record(record, trial)
     pruning = pruning_check(record)
     if as_json:
@@ -45,7 +45,12 @@ def diagnose(
         if pruning.sentence:
             say_hanging("Pruning", pruning.sentence, style="bold")
     show_findings(findings, missing=missing)
-    next_commands(*_proving(record, findings), f"tuner report {study}", f"tuner importance {study}")
+    next_commands(*_proving(record, findings), f"tuner report {study}", *_importance(record))
+
+
+def _importance(record: "StudyRecord") -> list[str]:
+    """The command that tells which lever mattered; none where no two trials can differ in one."""
+    return [f"tuner importance {record.name}"] if len(record.complete_trials) > 1 else []
 
 
 def _best_line(record: "StudyRecord", findings: Sequence["Finding"], *, is_partial: bool) -> str:

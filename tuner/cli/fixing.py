@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from tuner.cli import options
-from tuner.cli.output import metric_value, next_commands, note, print_json, say, set_up_logging, table
+from tuner.cli.output import (
+    metric_value,
+    next_commands,
+    note,
+    print_json,
+    say,
+    say_hanging,
+    set_up_logging,
+    table,
+)
 from tuner.cli.progress import showing_progress
 
 if TYPE_CHECKING:
@@ -16,7 +25,7 @@ if TYPE_CHECKING:
     from tuner.proving.fixing import PreparedFix
 
 TRAINING_FAILED, NOTHING_PROVEN = 1, 4
-_MARKS = {"proven": "proven    ", "not_proven": "not proven", "made_worse": "made worse"}
+_MARKS = {"proven": "proven", "not_proven": "not proven", "made_worse": "made worse"}
 _COLORS = {"proven": "green", "not_proven": "yellow", "made_worse": "red"}
 
 
@@ -134,44 +143,49 @@ def _show_plan(found: "PreparedFix", *, as_json: bool) -> None:
         )
         return
     say(f" {found.finding.symptom} in trial {found.faulty.number}", head=found.finding.severity.value)
-    say(f"  {found.finding.sentence}")
+    say_hanging("  ", found.finding.sentence, margin=2)
     rows = [(label, len(found.seeds), config["epochs"]) for label, config in contest.configs.items()]
     table(("config", "trainings", "epochs"), rows, right=("trainings", "epochs"))
     for each in contest.left_out:
-        say(f"  not tried: {each.remedy.sentence} ({each.why})")
-    say(f"{_cost(found)} Nothing was written.")
+        say_hanging("  not tried:", f"{each.remedy.sentence} ({each.why})", margin=13)
+    say_hanging("", f"{_cost(found)} Nothing was written.", margin=0)
 
 
 def _cost(found: "PreparedFix") -> str:
     from tuner.guide.budget import duration
+    from tuner.proving.stepping import MAX_STEPS
 
     n_remedies = len(found.contest.remedies)
     healthy = "" if found.reference is None else f", and trial {found.reference.number} as healthy reference"
     about = "" if math.isnan(found.seconds) else f", about {duration(found.seconds)} of training"
     return (
         f"{found.n_trainings} trainings in {found.replicates}{about}: trial {found.faulty.number} as it is, "
-        f"{n_remedies} {'remedy' if n_remedies == 1 else 'remedies'}{healthy}, on {len(found.seeds)} fresh seeds each."
+        f"{n_remedies} {'remedy' if n_remedies == 1 else 'remedies'}{healthy}, on {len(found.seeds)} fresh seeds each. "
+        f"A remedy that leaves the same cause is followed by up to {MAX_STEPS - 1} more steps along its lever."
     )
 
 
 def _show(proof: "Proof", *, study: str) -> None:
     if proof.finding is None:
-        say(f"  {proof.sentence}", head="Verdict ")
+        say_hanging("Verdict", proof.sentence, style="bold", margin=10)
         return
     where = f"trial {proof.finding.trial} of {study}" if proof.finding.trial is not None else f"study {study}"
     say(f" {proof.finding.symptom} in {where}", head=proof.finding.severity.value)
-    say(f"  {proof.finding.sentence}")
+    say_hanging("  ", proof.finding.sentence, margin=2)
     if proof.remedies:
         _show_levels(proof)
     for each in proof.remedies:
         _show_tried(each)
     for left in proof.left_out:
-        say(f"  {left.remedy.sentence} ({left.why})", head="\nnot tried  ", style="dim")
-    say(f"  {proof.sentence}", head="\nVerdict ")
+        say_hanging("not tried", f"{left.remedy.sentence} ({left.why})", style="dim", margin=12)
+    say()
+    say_hanging("Verdict", proof.sentence, style="bold", margin=10)
     if proof.remedies:
-        say(
-            f"  by {proof.metric.replace('_', ' ')}, since {proof.reason}; the intervals hold together with 95%, "
-            f"each by itself with {proof.confidence:.2%}"
+        say_hanging(
+            "",
+            f"by {proof.metric.replace('_', ' ')}, since {proof.reason}; the intervals hold together with 95%, "
+            f"each by itself with {proof.confidence:.2%}",
+            margin=10,
         )
 
 
@@ -180,7 +194,7 @@ def _show_levels(proof: "Proof") -> None:
 
     rows = [("as it is", proof.baseline)]
     rows += [] if proof.reference is None else [("healthy reference", proof.reference)]
-    rows += [(each.label, each.values) for each in proof.remedies]
+    rows += [row for each in proof.remedies for row in (*each.steps.items(), (each.label, each.values))]
     table(
         ("config", "mean", "each seed"),
         [
@@ -197,14 +211,15 @@ def _show_levels(proof: "Proof") -> None:
 
 def _show_tried(each: "Tried") -> None:
     verdict = each.verdict.value
-    say(f"  {each.remedy.sentence}", head=_MARKS[verdict], style=_COLORS[verdict])
-    say(f"            {each.why}")
+    say_hanging(_MARKS[verdict], each.remedy.sentence, style=_COLORS[verdict], margin=12)
+    say_hanging("", each.why, margin=12)
 
 
 def _show_config(proof: "Proof", path: str) -> None:
     changes = "  ".join(f"--set {key}={_plain(value)}" for key, value in proof.changes.items())
-    say(changes, head="\nChange  ")
-    say(f"        the whole config is in {path}")
+    say()
+    say_hanging("Change", changes, style="bold", margin=10)
+    say(f"          the whole config is in {path}")
 
 
 def _plain(value: Any) -> str:

@@ -222,7 +222,7 @@ def _run(
 def _show(found: "Search", *, n_wanted: int) -> None:
     from studies.diagnosis import diagnose_record
 
-    record = found.record()
+    record = found.record(steps=True)
     say(found.study, head="\nStudy   ")
     show_trials_line(record)
     show_best(record, record.best)

@@ -17,7 +17,7 @@ from tuner.cli.output import (
     table,
 )
 
-_NOT_OURS = "(not made by symptune)"
+_NOT_OURS, _WATCHED = "(not made by symptune)", "(a watched loop)"
 
 if TYPE_CHECKING:
     from studies.records import StudyRecord
@@ -27,6 +27,13 @@ def add_to(app: typer.Typer) -> None:
     app.command("list")(list_)
     app.command()(show)
     app.command()(delete)
+
+
+def _task(record: "StudyRecord") -> str:
+    """What is trained, as far as the study tells: a watched loop leaves its metric, other studies nothing."""
+    if record.plan is not None:
+        return record.plan.task
+    return _NOT_OURS if record.metric == "value" else _WATCHED
 
 
 def list_(storage: options.Storage = None, as_json: options.Json = False) -> None:
@@ -63,7 +70,7 @@ def list_(storage: options.Storage = None, as_json: options.Json = False) -> Non
     rows = [
         (
             record.name,
-            record.plan.task if record.plan else _NOT_OURS,
+            _task(record),
             str(record.counts.counted),
             metric_value(record.best.value if record.best else None, record.metric),
             record.metric,

@@ -120,6 +120,7 @@ def _prove(session: Session, advised: Advised, decided: Mapping[str, Any], key: 
             storage=session.storage,
             seed=asked.seed,
             model=asked.model,
+            max_steps=1,  # what the budget was asked for
             workers=n_workers,
             lanes=asked.lanes,
             device=asked.device,

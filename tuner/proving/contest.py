@@ -1,7 +1,7 @@
 """Who is trained against whom: the faulty config, each remedy applied to it alone, and a healthy reference."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from search_spaces.catalog import LEVERS
@@ -37,6 +37,27 @@ class Contest:
     reference: str | None
     """The label of the healthy reference; one of the remedies where it is the same config."""
     left_out: tuple[LeftOut, ...] = ()
+    steps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the label of a remedy that went on along its lever, the labels of the steps before it; see `stepping`."""
+
+    @property
+    def n_changes(self) -> int:
+        """Changes that were tried, each step along a lever counted."""
+        return len(self.remedies) + sum(len(before) for before in self.steps_of_remedies.values())
+
+    @property
+    def steps_of_remedies(self) -> dict[str, tuple[str, ...]]:
+        """Of each remedy, the labels of the steps before it."""
+        return {label: self.steps.get(label, ()) for label in self.remedies}
+
+    def changes(self, label: str) -> dict[str, Any]:
+        """The keys in which a config differs from the faulty one."""
+        baseline = self.configs[BASELINE]
+        return {
+            key: value
+            for key, value in self.configs[label].items()
+            if key not in baseline or value != baseline[key]
+        }
 
     @classmethod
     def of(cls, finding: Finding, config: Config, *, reference: Config | None = None) -> "Contest":
@@ -133,7 +154,7 @@ def _within(value: float, bounds: Sequence[float], edit: Edit) -> float:
 
 
 def _default(key: str) -> Any:
-    found = {field.name: field.default for field in fields(TrainingConfig)}.get(key, MISSING)
+    found = {each.name: each.default for each in fields(TrainingConfig)}.get(key, MISSING)
     if found is MISSING:
         raise ConfigurationError(f"A key to drop must be a config key, but got {key!r}.")
     return found

@@ -110,7 +110,9 @@ class PreparedFix:
             **running,
         )
         save_proof(study, self.faulty.number, proof.to_json())
-        if proof.config is not None:
+        if proof.config is None:  # as with the verdict, an older one of the same trial goes
+            self.recorded.paths.fixed_config(self.faulty.number).unlink(missing_ok=True)
+        else:
             write_config(self.recorded, self.faulty.number, proof.config)
         return proof
 

@@ -8,6 +8,7 @@ from studies.records import Outcome, StudyRecord, TrialRecord
 from tuner.proving.contest import Contest
 from tuner.proving.judging import judged
 from tuner.proving.proof import Proof
+from tuner.proving.stepping import MAX_STEPS, Trials, trained_in_steps
 from tuner.proving.yardstick import Yardstick
 from tuner.replication import Config, fresh_seeds
 from tuner.training.cohort import Cohort
@@ -18,7 +19,7 @@ from tuner.training.lanes.structure import structure_of
 from tuner.training.models import ModelBuilder
 
 
-def prove_in_memory(
+def prove_in_memory(  # noqa: PLR0913 - as `prove`
     finding: Finding,
     config: Config,
     splits: Splits,
@@ -28,6 +29,7 @@ def prove_in_memory(
     model: ModelBuilder | None = None,
     metric: str | None = None,
     direction: str | None = None,
+    max_steps: int = MAX_STEPS,
 ) -> Proof:
     """As `prove`, on splits that are there; nothing is kept.
 
@@ -40,6 +42,7 @@ def prove_in_memory(
         model: ``(config, input_shape, n_outputs) -> nn.Module`` instead of the configs' own.
         metric: of the study that is stood in for; None is validation_accuracy, or validation_loss for regression.
         direction: of the metric; None is its own.
+        max_steps: along a lever whose remedy leaves the same cause, the remedy among them.
     """
     own_seed = TrainingConfig.from_mapping(config).seed
     chosen = fresh_seeds(seeds, seed=own_seed)
@@ -50,13 +53,12 @@ def prove_in_memory(
         raise ConfigurationError(
             f"A proof needs a remedy that edits the config, but those of {finding.symptom} do not."
         )
-    trials = _trained(contest.configs, splits, chosen, model=model, metric=metric, direction=direction)
-    record = StudyRecord(
-        name="replicates in memory",
-        direction=direction,
-        metric=metric,
-        trials=tuple(trial for row in trials.values() for trial in row),
-    )
+
+    def train(configs: Mapping[str, Config], _step: int) -> Trials:
+        return _trained(configs, splits, chosen, model=model, metric=metric, direction=direction)
+
+    empty = StudyRecord(name="replicates in memory", direction=direction, metric=metric, trials=())
+    contest, trials, record = trained_in_steps(contest, train, empty, max_steps=max_steps)
     yardstick = Yardstick.of(finding, metric=metric, direction=direction)
     return judged(contest, trials, record, yardstick, seeds=chosen, own_seed=own_seed)
 

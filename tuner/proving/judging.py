@@ -23,6 +23,7 @@ from studies.intervals import Interval, t_bounds
 from studies.records import StudyRecord, TrialRecord
 from tuner.proving.contest import BASELINE, Contest
 from tuner.proving.proof import Proof, Tried, Values, Verdict
+from tuner.proving.stepping import Trials
 from tuner.proving.yardstick import Yardstick
 from tuner.replication import Config
 
@@ -32,12 +33,12 @@ P_BETTER = 0.75
 """Likewise."""
 MIN_SEEDS = 3
 """Likewise."""
+BLOWN_UP = 10.0
+"""A loss of so many times the indifferent one says that nothing was learned, however large it is (own design): the
+spread of 1e7 and 2e9 would hide what mends both, and an overfitted network's loss lies well below."""
 ERROR_RATE = 0.05
 """The chance that any of a finding's remedies is called proven, or worse, though it changes nothing (Bonferroni: the
-remedies are each compared with the faulty config, not with each other)."""
-
-Trials = Mapping[str, Sequence[TrialRecord]]
-"""By label, one for each seed, in the order of the seeds."""
+changes are each compared with the faulty config, not with each other; each step along a lever counts)."""
 
 
 def judged(
@@ -114,7 +115,7 @@ class _Judge:
             own=_filled({label: tuple(map(own.value, row)) for label, row in trials.items()}, every, own),
             symptoms={label: [_faults(trial, record) for trial in row] for label, row in trials.items()},
             resolution=_resolution(every, yardstick),
-            confidence=1.0 - ERROR_RATE / max(len(contest.remedies), 1),
+            confidence=1.0 - ERROR_RATE / max(contest.n_changes, 1),
             gap=None,
         )
         return dataclasses.replace(judge, gap=judge.healthy_gap())
@@ -161,6 +162,8 @@ class _Judge:
             label=label,
             remedy=self.contest.remedies[label],
             config=_ready(self.contest.configs[label], own_seed),
+            changes=self.contest.changes(label),
+            steps={step: self.values[step] for step in self.contest.steps_of_remedies[label]},
             values=self.values[label],
             gain=found.difference,
             p_better=found.p_better,
@@ -173,11 +176,13 @@ class _Judge:
 
     def _verdict(self, label: str, found: Comparison, recovered: float | None) -> tuple[Verdict, str]:
         gain, n = found.difference, found.n_pairs
+        before = self.contest.steps_of_remedies[label]
+        steps = f" in {len(before) + 1} steps ({' and '.join(before)} left the same cause)" if before else ""
         if gain.high < 0.0:
-            return Verdict.MADE_WORSE, f"It makes it worse: it gains {gain.text} over {n} seeds."
+            return Verdict.MADE_WORSE, f"It makes it worse: it gains {gain.text}{steps} over {n} seeds."
         faults = self._doubts(label, found, recovered)
         share = "" if recovered is None else f", {recovered:.0%} of the gap to the healthy reference"
-        said = f"It gains {gain.text} over {n} seeds{share}"
+        said = f"It gains {gain.text}{steps} over {n} seeds{share}"
         if faults:
             return Verdict.NOT_PROVEN, f"{said}, but {'; '.join(faults)}."
         gone = n - self.n_with_symptom(label)
@@ -235,14 +240,19 @@ def _bounded(gain: Interval, resolution: float) -> Interval:
 def _filled(
     values: Mapping[str, Values], trials: Sequence[TrialRecord], yardstick: Yardstick
 ) -> dict[str, tuple[float | None, ...]]:
-    """With what nothing is worth in place of None; as they are where that is not known."""
+    """With what nothing is worth in place of None, and no loss far beyond it; as they are where that is not known."""
     sign = yardstick.sign
     known = [worth for trial in trials if math.isfinite(worth := yardstick.worth_of_nothing(trial))]
-    finite = [value for row in values.values() for value in row if value is not None]
     if not known:
         return dict(values)
-    floor = sign * min(sign * each for each in (statistics.median(known), *finite))
-    return {label: tuple(floor if each is None else each for each in row) for label, row in values.items()}
+    nothing = statistics.median(known)
+    limit = BLOWN_UP * nothing if yardstick.metric.endswith("loss") else math.inf
+    bounded = {
+        label: [None if each is None else min(each, limit) for each in row] for label, row in values.items()
+    }
+    finite = [value for row in bounded.values() for value in row if value is not None]
+    floor = sign * min(sign * each for each in (nothing, *finite))
+    return {label: tuple(floor if each is None else each for each in row) for label, row in bounded.items()}
 
 
 def _faults(trial: TrialRecord, record: StudyRecord) -> frozenset[str]:

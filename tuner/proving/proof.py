@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from search_spaces.edits import EditKind
 from studies.comparison import Interval
 from studies.diagnosis.finding import Finding, Remedy
 from studies.encoding import jsonable
@@ -33,6 +32,10 @@ class Tried:
     remedy: Remedy
     config: Mapping[str, Any]
     """Whole, as it is ready to use."""
+    changes: Mapping[str, Any]
+    """The keys in which it differs from the faulty config."""
+    steps: Mapping[str, Values]
+    """By label, what smaller changes of the same lever read, which left the same cause."""
     values: Values
     gain: Interval
     """Over the faulty config, in the metric's unit; positive is better, whatever the direction."""
@@ -71,6 +74,7 @@ class Tried:
             "n_with_symptom": self.n_with_symptom,
             "new_symptoms": list(self.new_symptoms),
             "why": self.why,
+            "steps": [{"label": label, "values": jsonable(values)} for label, values in self.steps.items()],
         }
 
 
@@ -121,11 +125,8 @@ class Proof:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The keys that the best proven remedy sets."""
-        if self.best is None:
-            return {}
-        edits = self.best.remedy.edits
-        return {edit.lever: edit.value for edit in edits if edit.kind is EditKind.FIX}
+        """The keys that the best proven remedy sets, in the config's terms."""
+        return {} if self.best is None else dict(self.best.changes)
 
     def record(self) -> ProofRecord:
         """What is kept with the study.

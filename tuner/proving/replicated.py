@@ -1,17 +1,18 @@
 """Proving through a study of replicates: resumable, with workers and lanes, diagnosable like any other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from search_spaces.errors import ConfigurationError
 from studies.diagnosis.finding import Finding
 from studies.recorded import open_study
-from studies.records import TrialRecord
+from studies.records import StudyRecord
 from tuner.proving.contest import Contest
 from tuner.proving.judging import judged
 from tuner.proving.proof import Proof
+from tuner.proving.stepping import MAX_STEPS, Trials, trained_in_steps
 from tuner.proving.yardstick import Yardstick
-from tuner.replication import Config, Replicates, replicate
+from tuner.replication import Config, Replicates, fresh_seeds, replicate
 from tuner.searching.ask_tell import Ending
 from tuner.searching.objective import Task
 from tuner.training.config import TrainingConfig, direction_of
@@ -45,6 +46,7 @@ def prove(  # noqa: PLR0913 - one keyword per concern
     storage: str | None = None,
     seed: int = 0,
     model: str | Callable[..., Any] | None = None,
+    max_steps: int = MAX_STEPS,
     **running: Any,
 ) -> Proof:
     """Train the faulty config and each of the finding's remedies with the same fresh seeds, and judge.
@@ -62,6 +64,8 @@ def prove(  # noqa: PLR0913 - one keyword per concern
         storage: where the replicates live.
         seed: of the split, none of ``seeds``.
         model: as for `tuner.search`.
+        max_steps: along a lever whose remedy leaves the same cause, the remedy among them; each further step is a
+            study of its own, ``<study>-step2``.
         running: workers, lanes, device, data_dir, grace, on_progress and announce, as for `search_listed`.
 
     Raises:
@@ -75,36 +79,52 @@ def prove(  # noqa: PLR0913 - one keyword per concern
         raise ConfigurationError(
             f"A proof needs a remedy that edits the config, but those of {finding.symptom} do not."
         )
-    replicates = replicate(
-        contest.configs,
-        task,
-        study=study,
-        storage=storage,
-        seeds=seeds,
-        seed=seed,
-        epochs=own.epochs,
-        metric=metric,
-        direction=direction,
-        model=None if isinstance(model, str) else model,
-        **running,
-    )
-    check_ended(replicates)
-    record = open_study(study, storage).record(steps=True)
-    by_number = {trial.number: trial for trial in record.trials}
-    trials: dict[str, list[TrialRecord]] = {
-        label: [by_number[trial.number] for trial in row if trial is not None]
-        for label, row in replicates.trials.items()
-    }
-    yardstick = Yardstick.of(finding, metric=metric, direction=direction or direction_of(metric))
+    chosen, direction = fresh_seeds(seeds, seed=seed), direction or direction_of(metric)
+
+    def train(configs: Mapping[str, Config], step: int) -> Trials:
+        replicates = replicate(
+            configs,
+            task,
+            study=study_of_step(study, step),
+            storage=storage,
+            seeds=chosen,
+            seed=seed,
+            epochs=own.epochs,
+            metric=metric,
+            direction=direction,
+            model=None if isinstance(model, str) else model,
+            **running,
+        )
+        check_ended(replicates)
+        return _with_steps(replicates, storage)
+
+    empty = StudyRecord(name=study, direction=direction, metric=metric, trials=())
+    contest, trials, record = trained_in_steps(contest, train, empty, max_steps=max_steps)
+    yardstick = Yardstick.of(finding, metric=metric, direction=direction)
     return judged(
         contest,
         trials,
         record,
         yardstick,
-        seeds=replicates.seeds,
+        seeds=chosen,
         replicates=study,
         own_seed=own.seed,
     )
+
+
+def study_of_step(study: str, step: int) -> str:
+    """Where the replicates of a step along a lever live: a study goes on only as it was begun."""
+    return study if step == 1 else f"{study}-step{step}"
+
+
+def _with_steps(replicates: Replicates, storage: str | None) -> Trials:
+    """The trials with their step cadence, on which a diagnosis may rest."""
+    record = open_study(replicates.study, storage).record(steps=True)
+    by_number = {trial.number: trial for trial in record.trials}
+    return {
+        label: [by_number[trial.number] for trial in row if trial is not None]
+        for label, row in replicates.trials.items()
+    }
 
 
 def contest_of(

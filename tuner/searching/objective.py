@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces import Space, load_space
 from search_spaces.catalog import decided
 from search_spaces.errors import ConfigurationError, unknown_name
-from studies.recorded import REUSES, telemetry_of
+from studies.as_record import REUSES
+from studies.recorded import telemetry_of
 from studies.records import SPARED_AT, Outcome
 from studies.telemetry import TelemetryTables
 from tuner.searching.duplicates import FINGERPRINT, FinishedTwins, fingerprint, outcome_of

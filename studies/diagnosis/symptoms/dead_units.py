@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, start_of
+from studies.diagnosis.before_training import crossed, n_units, start_of
 from studies.diagnosis.curves import trailing_run
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.diagnosis.instability import instability
@@ -103,11 +103,16 @@ def _had_rate_spike(trial: TrialRecord) -> bool:
 def _dead_at_start(trial: TrialRecord) -> float:
     """The worst trainable layer's dead fraction before any update; 0 where it was not probed.
 
-    Layers that cannot change may have been trained on other data: their units are not this training's.
+    Layers that cannot change may have been trained on other data: their units are not this training's. Of a handful of
+    units, most are dead now and then by the luck of the draw.
     """
     probe = start_of(trial)
     layers = probe.layers if probe is not None else ()
-    probed = [layer.dead_fraction for layer in layers if layer.is_trainable]
+    probed = [
+        layer.dead_fraction
+        for layer in layers
+        if layer.is_trainable and not n_units(layer) < limits.SMALL_WIDTH.value
+    ]
     return max((reading for reading in probed if math.isfinite(reading)), default=0.0)
 
 

@@ -16,14 +16,19 @@ NAME = "early_instability"
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """A burst of the loss in the first tenth of the steps. A note where the fit has come to no harm."""
+    """A burst of the loss in the first updates. A note where it has left no trace.
+
+    The trace: dead units, or a poor fit after a burst that was high or that has pushed the weights out. A poor fit
+    alone is what every short training has.
+    """
     signs = Signs(trial=trial)
     if not signs.rows or has_diverged(trial) or not signs.early_burst > limits.EARLY_BURST.value:
         return None
     has_rises = signs.n_train_rises >= limits.RISES.value
     limit = limits.DEAD_RISE if has_rises else limits.DEAD_FRACTION
     has_lost_units = signs.dead_rise > limit.value
-    harms = signs.fit_ratio > limits.FIT_RATIO_NARROW.value or has_lost_units
+    is_violent = signs.early_burst > limits.BURST.value or signs.weight_growth > limits.SWOLLEN.value
+    harms = has_lost_units or (is_violent and signs.fit_ratio > limits.FIT_RATIO_NARROW.value)
     causes = _causes(signs)
     return Finding(
         trial=trial.number,

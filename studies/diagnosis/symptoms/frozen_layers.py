@@ -1,6 +1,7 @@
 """Frozen layers: the weights of a layer never change, though nothing says that they should not."""
 
 import math
+from collections.abc import Sequence
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import code_of, crossed, start_of
@@ -11,7 +12,7 @@ from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.thresholds import Threshold
-from studies.readings import LayerProbe
+from studies.readings import EpochReadings, LayerProbe
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "frozen_layers"
@@ -56,7 +57,10 @@ def _is_pretrained(trial: TrialRecord) -> bool:
 
 
 def _standing_still(trial: TrialRecord) -> Finding | None:
-    """A trainable layer that gets a gradient, or did before any update, and whose weights never change."""
+    """A trainable layer that gets a gradient, or did before any update, and whose weights never change.
+
+    Not one at or before a layer whose units are all dead: no gradient comes through, and that is what is wrong.
+    """
     rows = trained_rows(trial)
     if len(rows) < limits.UNCHANGED_READINGS.value or any(len(r.layers) != len(rows[0].layers) for r in rows):
         return None
@@ -64,10 +68,12 @@ def _standing_still(trial: TrialRecord) -> Finding | None:
     if not any(ratio > 0.0 for ratios in updates for ratio in ratios):
         return None
     unusable = {layer.name for layer in _untrainable_layers(trial)}
+    first_alive = _n_cut_off_by_dead_units(rows)
     still = [
         rows[0].layers[i].name
         for i, ratios in enumerate(updates)
-        if all(ratio == 0.0 for ratio in ratios)
+        if i >= first_alive
+        and all(ratio == 0.0 for ratio in ratios)
         and rows[0].layers[i].name not in unusable
         and any(row.layers[i].gradient_norm > 0.0 for row in rows)
     ]
@@ -85,6 +91,12 @@ def _standing_still(trial: TrialRecord) -> Finding | None:
         f"The weights of {_listed(still)} never changed in {len(rows)} epochs, though they get gradients."
     )
     return _found(trial, sentence, (evidence,))
+
+
+def _n_cut_off_by_dead_units(rows: Sequence[EpochReadings]) -> int:
+    """How many layers, from the input on, lie at or before one that is dead as a whole at the end."""
+    dead = [i for i, layer in enumerate(rows[-1].layers) if layer.dead_fraction >= limits.ALL_DEAD.value]
+    return max(dead, default=-1) + 1
 
 
 def _untrainable(trial: TrialRecord) -> Finding | None:

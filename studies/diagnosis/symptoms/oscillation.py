@@ -50,7 +50,7 @@ def _sentence(signs: Signs, shown: tuple[Evidence, ...]) -> str:
     first = shown[0]
     if first.quantity == "weight_growth":
         return (
-            f"The train loss rises in {signs.n_train_rises} of {signs.n_epochs} epochs, with weights "
+            f"The train loss rises in {signs.n_clear_rises} of {signs.n_epochs} epochs, with weights "
             f"{signs.weight_growth:.1f} times as large as before training and {max(signs.dead_rise, 0.0):.0%} of a "
             "layer's units died."
         )
@@ -61,12 +61,16 @@ def _sentence(signs: Signs, shown: tuple[Evidence, ...]) -> str:
 
 
 def _restless(signs: Signs) -> tuple[Evidence, ...]:
-    """Swollen weights beside a train loss that rises again and again, or beside many dead units."""
-    share = signs.n_train_rises / signs.n_epochs
-    rises = signs.n_train_rises >= limits.RISES.value and share > limits.RISE_SHARE.value
+    """Swollen weights beside a train loss that rises again and again, or beside many dead units.
+
+    Only where the training has not settled all the same.
+    """
+    share = signs.n_clear_rises / signs.n_epochs
+    rises = signs.n_clear_rises >= limits.RISES.value and share > limits.RISE_SHARE.value
     dies = signs.dead_rise > limits.DEAD_RISE.value
     limit = limits.WEIGHT_GROWTH_DEAD if dies else limits.WEIGHT_GROWTH
-    if not (signs.weight_growth > limit.value and (rises or dies)):
+    has_settled = signs.fit_ratio < limits.SETTLED.value
+    if has_settled or not (signs.weight_growth > limit.value and (rises or dies)):
         return ()
     first, last = signs.rows[0].epoch, signs.last_epoch
     shown = [crossed("weight_growth", signs.weight_growth, limit, first_step=last)]

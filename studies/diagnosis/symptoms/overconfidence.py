@@ -19,7 +19,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     if not signs.rows or has_diverged(trial):
         return None
     errors = signs.overconfidence / signs.accuracy_noise
-    is_sure = errors > limits.OVERCONFIDENT.value and signs.fit_ratio < limits.MEMORIZED.value
+    is_sure = errors > limits.OVERCONFIDENT.value and signs.loss_ratio < limits.MEMORIZED.value
     if not (is_sure and signs.generalization_loss > limits.CONFIDENT_RISE.value):
         return None
     causes = (
@@ -51,8 +51,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
                 last_step=signs.last_epoch,
             ),
             crossed(
-                "fit_ratio",
-                signs.fit_ratio,
+                "loss_ratio",
+                signs.loss_ratio,
                 limits.MEMORIZED,
                 first_step=signs.late_epoch,
                 last_step=signs.last_epoch,

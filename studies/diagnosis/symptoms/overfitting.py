@@ -37,13 +37,17 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 def _memorized(signs: Signs) -> Finding | None:
     """Without a rise: few samples are known by heart, and the others are not."""
-    if not signs.rows or not signs.fit_ratio < limits.MEMORIZED_GAP.value:
+    if not signs.rows or not signs.loss_ratio < limits.MEMORIZED_GAP.value:
         return None
     gap = _gap(signs, limits.GAP_MEMORIZED)
     if gap is None:
         return None
     fit = crossed(
-        "fit_ratio", signs.fit_ratio, limits.MEMORIZED_GAP, first_step=gap.first_step, last_step=gap.last_step
+        "loss_ratio",
+        signs.loss_ratio,
+        limits.MEMORIZED_GAP,
+        first_step=gap.first_step,
+        last_step=gap.last_step,
     )
     sentence = f"The training data is known by heart, and train accuracy is {gap.value:.3f} above validation."
     return _finding(signs, sentence, (gap, fit))

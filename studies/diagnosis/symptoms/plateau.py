@@ -3,7 +3,7 @@
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.causes import causes_of_poor_fit
+from studies.diagnosis.causes import causes_of_poor_fit, is_explained
 from studies.diagnosis.curves import flat_since
 from studies.diagnosis.finding import Evidence, Finding, Severity
 from studies.diagnosis.reference import (
@@ -53,6 +53,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
         causes=causes,
         evidence=(flat, fit),
         remedies=remedies_for(causes, Situation(trial=trial)),
+        hurts_by_itself=nothing or poor.is_certain or is_explained(causes),
     )
 
 
@@ -87,4 +88,10 @@ def _learned_nothing(trial: TrialRecord, poor: PoorFit) -> bool:
     return at_chance and not has_learned(poor.value, chance_accuracy(telemetry))
 
 
-SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, leads_to=("underfitting", "oscillation"))
+SYMPTOM = TrialSymptom(
+    name=NAME,
+    find=find,
+    stage=Stage.CURVES,
+    leads_to=("underfitting", "oscillation"),
+    shows_harm=True,
+)

@@ -38,8 +38,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         symptom=NAME,
         severity=Severity.WARNING,
         sentence=(
-            f"The training ends short of what it could be, with a train loss of {signs.fit_ratio:.2f} times "
-            f"the validation loss: {_SAID[causes[0].name]}."
+            f"The training ends short of what it could be, with {signs.fit_ratio:.2f} times the loss or errors "
+            f"of validation on its own training data: {_SAID[causes[0].name]}."
         ),
         causes=causes,
         evidence=evidence_of(found),

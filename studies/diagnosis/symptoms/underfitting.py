@@ -1,6 +1,6 @@
 """Underfitting: even the training set is fitted much worse than it could be, and nothing moves any more."""
 
-from studies.diagnosis.causes import causes_of_poor_fit
+from studies.diagnosis.causes import causes_of_poor_fit, is_explained
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import PoorFit, learned_nothing, poor_fit
 from studies.diagnosis.remedies import remedies_for
@@ -22,7 +22,7 @@ _SAID = {
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
     """What holds the fit down is seen at work; or both splits are far below the study's best, or a floor.
 
-    From epoch 1 on where nothing was learned.
+    From epoch 1 on where nothing was learned. A floor alone is a note: the data may allow no more.
     """
     signs = Signs(trial=trial)
     if not signs.rows:
@@ -36,7 +36,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
     if poor is not None:
         sentence = _sentence(poor, nothing=nothing)
     else:
-        sentence = f"The train loss stays at {signs.fit_ratio:.2f} times the validation loss: {_SAID[causes[0].name]}."
+        fit = f"The training data keeps {signs.fit_ratio:.2f} times the loss or errors of validation"
+        sentence = f"{fit}: {_SAID[causes[0].name]}."
     return Finding(
         trial=trial.number,
         symptom=NAME,
@@ -45,6 +46,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
         causes=causes,
         evidence=(*_fit(poor, signs), *evidence_of(held)),
         remedies=remedies_for(causes, signs.situation),
+        hurts_by_itself=poor is None or poor.is_certain or is_explained(causes),
     )
 
 
@@ -70,4 +72,4 @@ def _fit(poor: PoorFit | None, signs: Signs) -> tuple[Evidence, ...]:
     return (evidence,)
 
 
-SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES)
+SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, shows_harm=True)

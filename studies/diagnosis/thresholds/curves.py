@@ -46,6 +46,10 @@ CHANCE_ERRORS = Threshold(
     value=3, unit="standard errors over the accuracy of chance", source=f"{OWN}: less is no learning"
 )
 
+FEW_STEPS = Threshold(
+    value=20, unit="optimizer steps", source=f"{OWN}: fewer teach nothing to anybody, and blame nothing"
+)
+
 FLAT_PER_EPOCH = Threshold(
     value=0.01, unit="relative fall of the train loss per epoch", source="TheDeepChecker: < 5 % in 5 checks"
 )
@@ -80,7 +84,7 @@ BURST = Threshold(
 )
 """A mean of 64 samples or more does not get there by chance."""
 EARLY_BURST = Threshold(
-    value=1.25, unit="times the loss before the first update, in the first tenth of the steps", source=SET
+    value=1.25, unit="times the loss before the first update, in the first fifth of the steps", source=SET
 )
 MOST_IS_LEFT = Threshold(value=0.4, unit="share of the untrained loss that is left at the end", source=SET)
 RISES = Threshold(
@@ -119,10 +123,10 @@ JUMP_SPIKE = Threshold(
 # --- steps that are too small, or too few
 
 FIT_RATIO_UNFINISHED = Threshold(
-    value=0.65, unit="train loss / validation loss", source=f"{SET}; finished trainings have less"
+    value=0.65, unit="train loss or error / that of validation", source=f"{SET}; finished trainings have less"
 )
 FIT_RATIO_SHORT = Threshold(
-    value=0.76, unit="train loss / validation loss of a training of few epochs", source=SET
+    value=0.76, unit="train loss or error / that of validation of a training of few epochs", source=SET
 )
 FALL_OVER_NOISE = Threshold(value=2, unit="times the epoch-to-epoch noise of the validation loss", source=SET)
 DOUBLING_FALL = Threshold(
@@ -135,7 +139,7 @@ EXPECTED_GAIN_SHORT = Threshold(
     value=3, unit="the same for a training of few epochs", source=f"{SET}; the more is to be had"
 )
 GOOD_ENOUGH = Threshold(
-    value=0.95, unit="validation accuracy", source=f"{OWN}: the last percents are no fault of the length"
+    value=0.95, unit="validation accuracy", source=f"{OWN}: the last percents are no fault of length or rate"
 )
 UPDATE_RATIO_SLOW = Threshold(
     value=2.5e-3, unit="‖Δw‖ / ‖w‖", source=f"{SET}; 3e-3 to 1e-2 is usual where nothing is wanting"
@@ -154,7 +158,7 @@ WARMUP_FALL = Threshold(value=0.1, unit="late relative fall of the validation lo
 RATE_AREA = Threshold(
     value=0.2, unit="mean rate / peak rate", source=f"{SET}; a cosine has 0.5, exponential to 1% has 0.22"
 )
-FIT_RATIO_DECAYED = Threshold(value=0.68, unit="train loss / validation loss", source=SET)
+FIT_RATIO_DECAYED = Threshold(value=0.68, unit="train loss or error / that of validation", source=SET)
 DECAYED_FALL = Threshold(value=0.02, unit="late relative fall of the train loss", source=SET)
 
 # --- a fit that is held down
@@ -164,18 +168,18 @@ DECAY_SHARE = Threshold(
     unit="share of weight decay in an update",
     source="TheDeepChecker: overwhelming regularization (own number)",
 )
-FIT_RATIO_DECAY = Threshold(value=0.65, unit="train loss / validation loss", source=SET)
+FIT_RATIO_DECAY = Threshold(value=0.65, unit="train loss or error / that of validation", source=SET)
 TRAIN_MODE_COST = Threshold(
     value=0.07, unit="accuracy on training samples, eval mode - train mode", source=SET
 )
-FIT_RATIO_DROPOUT = Threshold(value=0.55, unit="train loss / validation loss", source=SET)
+FIT_RATIO_DROPOUT = Threshold(value=0.55, unit="train loss or error / that of validation", source=SET)
 WITHERED = Threshold(
     value=0.1,
     unit="times the norm of the untrained weights",
     source=f"{OWN}; only weight decay takes so much away",
 )
 SMALL_WIDTH = Threshold(value=8, unit="units", source=OWN)
-FIT_RATIO_NARROW = Threshold(value=0.55, unit="train loss / validation loss", source=SET)
+FIT_RATIO_NARROW = Threshold(value=0.55, unit="train loss or error / that of validation", source=SET)
 
 # --- validation that falls behind
 
@@ -199,5 +203,10 @@ CONFIDENT_RISE = Threshold(
 )
 OVERCONFIDENT = Threshold(
     value=3, unit="standard errors of accuracy, confidence above it", source=f"{OWN}, after Guo et al. 2017"
+)
+SETTLED = Threshold(
+    value=0.1,
+    unit="train loss or error / that of validation",
+    source=f"{OWN}: who fits so well has settled, whatever became of the weights",
 )
 MEMORIZED = Threshold(value=0.03, unit="train loss / validation loss", source=SET)

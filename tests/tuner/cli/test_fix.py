@@ -55,7 +55,9 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(broken: Run) -> None:
     assert re.search(
         r"12 trainings in s-fix-0, about \d+ s of training: trial 0 as it is, 2 remedies", ran.out
     )
-    assert "trial 1 as healthy reference, on 3 fresh seeds each. Nothing was written." in ran.out
+    assert (
+        "trial 1 as healthy reference, on 3 fresh seeds each. A remedy that leaves the same cause" in ran.out
+    )
     assert "not tried: Clean the data. (it is an action on data or code" in ran.out
     json = broken(*FIX, "--dry-run", "--json").json
     assert (json["n_trainings"], json["reference"], json["replicates"]) == (12, 1, "s-fix-0")
@@ -70,7 +72,7 @@ def test_a_proven_remedy_ends_with_a_config_that_trains(broken: Run) -> None:
     assert "[12/12]" in ran.err
     assert "proven      Set learning_rate to 0.3." in ran.out
     assert "not proven  Set dropout to 0.1." in ran.out
-    assert "\nnot tried    Clean the data." in ran.out
+    assert "\nnot tried   Clean the data." in ran.out
     assert "--set learning_rate=0.3" in ran.out
     command = re.search(r"tuner (train --config \S+ --task digits)", ran.out)
     assert command is not None
@@ -84,6 +86,8 @@ def test_a_proven_remedy_ends_with_a_config_that_trains(broken: Run) -> None:
     assert again.json["config"]["learning_rate"] == 0.3
     page = Path(again.json["report"]).read_text(encoding="utf-8")
     assert "Remedies that were tried" in page
+    assert "tuner train --task digits --model mlp" in page
+    assert "--set epochs=2" in page
     assert "Proven against divergence: learning_rate=0.3." in page
     assert Path(again.json["file"]).exists()
 

@@ -91,10 +91,14 @@ def _trials(
 
 
 def _epochs(accuracy: float | None, loss: float | None) -> tuple[EpochReadings, ...]:
-    """One trained epoch where a loss is said; none else."""
+    """The untrained network and one trained epoch where a loss is said; none else."""
     if loss is None or accuracy is None:
         return ()
-    return (EpochReadings(epoch=1, train_loss=loss, validation_loss=loss, validation_accuracy=accuracy),)
+    untrained = EpochReadings(epoch=0, train_loss=math.log(10), validation_loss=math.log(10))
+    return (
+        untrained,
+        EpochReadings(epoch=1, train_loss=loss, validation_loss=loss, validation_accuracy=accuracy),
+    )
 
 
 def test_a_remedy_that_closes_the_gap_without_a_symptom_is_proven(judge: Judge) -> None:
@@ -171,6 +175,18 @@ def test_a_remedy_of_overconfidence_may_not_cost_accuracy(judge: Judge) -> None:
     dearer = judge({RATE: paid}, baseline=HEALTHY, reference=None, losses=losses)
     assert dearer.remedies[0].verdict is Verdict.NOT_PROVEN
     assert dearer.remedies[0].why.endswith("but it costs validation accuracy.")
+
+
+def test_a_loss_that_blew_up_hides_no_remedy(judge: Judge) -> None:
+    """Losses of 40 to 2e9 all say that nothing was learned: their spread is no doubt about what mends them."""
+    losses = {BASELINE: (1e7, 40.0, 2e9, 3e6, 5e8), RATE: (0.3, 0.33, 0.28, 0.3, 0.29)}
+    proof = judge({RATE: HEALTHY}, baseline=FAULTY, reference=None, losses=losses)
+    assert proof.remedies[0].gain.mean == pytest.approx(10 * math.log(10) - 0.3)
+    assert proof.is_proven
+    assert proof.baseline == losses[BASELINE]
+    overfit = {BASELINE: (9.0, 9.5, 8.5, 9.1, 8.9), RATE: (5.0, 5.4, 4.8, 5.2, 4.9)}
+    kept = judge({RATE: HEALTHY}, baseline=HEALTHY, reference=None, losses=overfit)
+    assert kept.remedies[0].gain.mean == pytest.approx(3.94)
 
 
 def test_without_a_reference_a_clear_gain_is_a_proof(judge: Judge) -> None:

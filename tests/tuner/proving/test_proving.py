@@ -18,7 +18,16 @@ from studies.recorded import RecordedStudy, open_study
 from studies.records import StudyRecord
 from tests.tuner.proving.made_findings import ACTION, finding, fixing
 from tuner.listed import search_listed
-from tuner.proving import InterruptedProofError, Proof, Verdict, choosing, judging, prove, prove_in_memory
+from tuner.proving import (
+    InterruptedProofError,
+    Proof,
+    Verdict,
+    choosing,
+    judging,
+    prove,
+    prove_in_memory,
+    stepping,
+)
 from tuner.proving import fixing as fixing_module
 from tuner.proving.contest import IS_AN_ACTION
 from tuner.proving.fixing import PreparedFix, new_seeds, prepare_fix
@@ -48,7 +57,7 @@ def diagnosed(record: StudyRecord, trial: int | None = None) -> list[Finding]:
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> RecordedStudy:
     """Trial 0 has a rate of 3 and guesses, trial 1 is healthy."""
-    for module in (choosing, judging):
+    for module in (choosing, judging, stepping):
         monkeypatch.setattr(module, "diagnose_record", diagnosed)
     return study_of(FAULTY, HEALTHY)
 
@@ -71,6 +80,34 @@ def test_a_proof_in_memory_and_one_in_a_study_are_the_same() -> None:
     assert memory.best.label == "learning_rate=0.3"
     assert stored.replicates == "p"
     assert stored.remedies[1].verdict is not Verdict.PROVEN
+
+
+def test_a_rate_a_thousand_times_too_high_is_mended_in_three_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step a tenth of the one before, in a study of its own or in memory alike; read back without training."""
+
+    def tenth(record: StudyRecord, number: int) -> list[Finding]:
+        rate = next(trial for trial in record.trials if trial.number == number).config["learning_rate"]
+        return [finding(fixing("learning_rate", round(rate / 10, 3)), trial=number)] if rate > 0.2 else []
+
+    for module in (judging, stepping):
+        monkeypatch.setattr(module, "diagnose_record", tenth)
+    config = {**FAULTY, "learning_rate": 100.0, "epochs": 2}
+    found = finding(fixing("learning_rate", 10.0))
+    splits = split_dataset(load_dataset("digits"), seed=0)
+    memory = prove_in_memory(found, config, splits, seeds=3)
+    assert memory.best is not None
+    assert (memory.best.label, list(memory.best.steps)) == (
+        "learning_rate=0.1",
+        ["learning_rate=10", "learning_rate=1"],
+    )
+    stored, again = (prove(found, config, "digits", study="p", seeds=3, workers=1, lanes=6) for _ in range(2))
+    assert again == stored
+    assert [each.verdict for each in stored.remedies] == [each.verdict for each in memory.remedies]
+    assert stored.changes == memory.changes == {"learning_rate": 0.1}
+    n_trials = [len(open_study(name).record(telemetry=False).trials) for name in ("p", "p-step2", "p-step3")]
+    assert n_trials == [6, 3, 3]
+    once = prove(found, config, "digits", study="p", seeds=3, workers=1, lanes=6, max_steps=1)
+    assert [each.label for each in once.remedies] == ["learning_rate=10"]
 
 
 def test_fix_keeps_its_verdict_and_the_config_with_the_study(faulty: RecordedStudy) -> None:
@@ -123,6 +160,21 @@ def test_the_same_call_trains_nothing_and_another_one_gets_a_name_of_its_own(fau
     assert len(other.seeds) == 4
     assert [each.study for each in proofs_in(open_study("s").study.user_attrs)] == ["s-fix-0-b"]
     assert faulty.name == "s"
+
+
+def test_a_config_that_is_no_longer_proven_goes(
+    faulty: RecordedStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file says what the last verdict says: nothing, where nothing was proven."""
+    path = faulty.paths.fixed_config(0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("learning_rate: 0.3\n", encoding="utf-8")
+    idle = finding(fixing("dropout", 0.1))
+    monkeypatch.setattr(
+        choosing, "diagnose_record", lambda _record, trial: [idle] if trial in {None, 0} else []
+    )
+    assert not fixed().is_proven
+    assert not path.exists()
 
 
 def test_what_it_costs_is_known_before(faulty: RecordedStudy) -> None:

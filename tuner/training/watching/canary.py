@@ -11,6 +11,8 @@ from torch.utils.hooks import RemovableHandle
 
 SMALL = 4096
 """Numbers of a parameter that may be copied at each step: less than a microsecond."""
+BLOCK = 32
+"""Steps whose gradients become one tensor."""
 SAME_FACTOR = 1e-4
 """Relative difference of two factors that count as one."""
 SAME_DIRECTION = 1e-5
@@ -44,7 +46,8 @@ class Canary:
 
     def __init__(self, parameter: Parameter) -> None:
         self._parameter = parameter
-        self._handle: RemovableHandle = parameter.register_post_accumulate_grad_hook(self._accumulated)  # type: ignore[no-untyped-call]
+        self._handle: RemovableHandle | None = None
+        self._is_done = False
         self._incoming_handle: RemovableHandle | None = None
         self._incoming: Tensor | None = None
         self._after_backward: Tensor | None = None
@@ -54,6 +57,15 @@ class Canary:
         self._pairs: list[Tensor] = []
         """Gradients after the last backward pass and at the step, in turns."""
         self._blocks: list[Tensor] = []
+        self.listen(is_on=True)
+
+    def listen(self, *, is_on: bool) -> None:
+        """Whether to note what the backward passes leave until the next step: a hook costs even if it does nothing."""
+        if is_on and self._handle is None and not self._is_done:
+            self._handle = self._parameter.register_post_accumulate_grad_hook(self._accumulated)  # type: ignore[no-untyped-call]
+        elif not is_on and self._handle is not None:
+            self._handle.remove()
+            self._handle = None
 
     def look_at_next(self) -> None:
         """Compare what the backward passes bring until the next step with what they leave."""
@@ -66,6 +78,8 @@ class Canary:
         if known is None or gradient is None:
             known = gradient = torch.full_like(self._parameter.detach(), torch.nan)
         self._pairs += [known, gradient.detach().clone()]
+        if len(self._pairs) >= 2 * BLOCK:
+            self._pack()
         self._after_backward = None
         if self._incoming_handle is not None:
             self._incoming_handle.remove()
@@ -74,7 +88,7 @@ class Canary:
                 self._windows.append(torch.stack(self._is_fresh).any())
                 self._is_fresh = []
 
-    def pack(self) -> None:
+    def _pack(self) -> None:
         """Turn the steps since the last time into one tensor: thousands of small ones slow Python down."""
         if self._pairs:
             pairs = torch.stack(self._pairs)
@@ -82,8 +96,8 @@ class Canary:
             self._pairs = []
 
     def scalings(self) -> Scalings:
-        """Of the steps since the last call."""
-        self.pack()
+        """Of the steps looked at since the last call."""
+        self._pack()
         pairs = torch.cat(self._blocks).double().cpu() if self._blocks else torch.empty(0, 2, 1)
         self._blocks = []
         norms = torch.linalg.vector_norm(pairs, dim=2)
@@ -102,8 +116,9 @@ class Canary:
         return 1.0 - float(torch.stack(self._windows).double().mean())
 
     def let_go(self) -> None:
-        """Remove all hooks."""
-        self._handle.remove()
+        """Remove all hooks, for good."""
+        self._is_done = True
+        self.listen(is_on=False)
         if self._incoming_handle is not None:
             self._incoming_handle.remove()
 

@@ -3,8 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from tuner.training.watching.loss_form import LossForm, loss_form
 from tuner.training.watching.passes import Call, Called, leaving_no_trace
 from tuner.training.watching.seen_config import batch_config, model_config, optimizer_config
 from tuner.training.watching.seen_data import seen_data
+from tuner.training.watching.start import NO_PROBE, NO_VALIDATION
 from tuner.training.watching.step_log import LoggedSteps
 
 Rows = list[tuple[EpochReadings, StepReadings]]
@@ -86,14 +86,19 @@ class Gatherer:
         ear = self.ear
         training_seconds = ear.last_told_at - self._began - ear.seconds_aside
         logged = ear.take()
-        self._form = form = loss_form(ear.seen_losses())
+        with ear.left_out.unless_it_fails("loss", "the kind of loss is not known"):
+            self._form = loss_form(ear.seen_losses())
+        form = self.form
         is_finite = bool(np.isfinite(logged.losses).all()) and are_finite(self._model)
         self.has_diverged = self.has_diverged or not is_finite
         if not self.rows:
             self._probe_batch = _probe_batch(ear)
         reading = _Reading() if is_cut else self._read(form)
-        if self.data is None:
-            self.data = seen_data(ear.samples, ear.validation, n_classes=ear.n_classes)
+        if self.data is None and "data" not in ear.left_out:
+            with ear.left_out.unless_it_fails("data", "nothing of the data is read"):
+                self.data = seen_data(
+                    ear.samples, ear.validation, n_classes=ear.n_classes, n_evaluated=ear.n_evaluated
+                )
         bounds = [*(ear.marks if at_marks else ()), len(logged.learning_rates)]
         rows = _plain_rows(logged, form, bounds, first_epoch=len(self.rows) + 1)
         row, steps = rows[-1]
@@ -117,7 +122,11 @@ class Gatherer:
     def untrained(self) -> EpochReadings | None:
         """Epoch 0; None before the first step."""
         start = self.ear.start
-        return None if start is None else start.row(self._form or LossForm(), self._loss_function)
+        row = None
+        if start is not None and "start" not in self.ear.left_out:
+            with self.ear.left_out.unless_it_fails("start", "the untrained model could not be graded"):
+                row = start.row(self.form, self._loss_function)
+        return row
 
     @property
     def model(self) -> nn.Module:
@@ -144,7 +153,7 @@ class Gatherer:
 
     def code(self) -> CodeProbe:
         """What was seen of the loop's own code up to now."""
-        ear, form = self.ear, self._form or LossForm()
+        ear, form = self.ear, self.form
         return CodeProbe(
             stale_gradient_share=ear.stale_share,
             training_in_eval_mode_share=ear.modes.training_in_eval_mode_share,
@@ -166,7 +175,7 @@ class Gatherer:
         return Telemetry(
             epochs=(*(() if untrained is None else (untrained,)), *(row for row, _ in self.rows)),
             steps=tuple(steps for _, steps in self.rows if len(steps)),
-            step_zero=None if start is None else start.probe(self._form or LossForm()),
+            step_zero=None if start is None else start.probe(self.form),
             data=self.data,
             code=self.code(),
             counterfactuals=self.counterfactuals,
@@ -174,28 +183,23 @@ class Gatherer:
 
     def _read(self, form: LossForm) -> _Reading:
         """The probe batch and the validation samples, in eval mode."""
-        reading = _Reading()
-        with self._own_passes():
-            if self._probe_batch is not None and "outputs" not in self.ear.left_out:
-                call, targets = self._probe_batch
-                seen = probe_pass(Called(self._model), self.ear.layers, call)  # type: ignore[arg-type]  # as a tensor
-                graded = Graded(outputs=seen.outputs, targets=targets)
-                found = graded.evaluation(form, self._loss_function)
-                reading = dataclasses.replace(reading, activities=seen.activities, probe=found)
-            validation = None if self.ear.validation is None else self.ear.validation.graded(self._model)
-            if validation is not None:
-                found = validation.evaluation(form, self._loss_function)
-                reading = dataclasses.replace(reading, validation=found)
+        reading, left_out = _Reading(), self.ear.left_out
+        with leaving_no_trace(self._model):
+            if self._probe_batch is not None and "outputs" not in left_out and "probe" not in left_out:
+                with left_out.unless_it_fails("probe", NO_PROBE):
+                    call, targets = self._probe_batch
+                    seen = probe_pass(Called(self._model), self.ear.layers, call)  # type: ignore[arg-type]  # as a tensor
+                    graded = Graded(outputs=seen.outputs, targets=targets)
+                    found = graded.evaluation(form, self._loss_function, in_detail=False)
+                    reading = dataclasses.replace(reading, activities=seen.activities, probe=found)
+            if self.ear.validation is not None and "validation" not in left_out:
+                with left_out.unless_it_fails("validation", NO_VALIDATION):
+                    reading = dataclasses.replace(reading, validation=self._graded(self.ear.validation, form))
         return reading
 
-    @contextmanager
-    def _own_passes(self) -> Iterator[None]:
-        self.ear.is_closed = True
-        try:
-            with leaving_no_trace(self._model):
-                yield
-        finally:
-            self.ear.is_closed = False
+    def _graded(self, validation: Validation, form: LossForm) -> Evaluation:
+        graded = validation.graded(self._model)
+        return _UNKNOWN if graded is None else graded.evaluation(form, self._loss_function)
 
     def _layers(self, logged: LoggedSteps, activities: Mapping[str, Activity]) -> tuple[LayerReadings, ...]:
         probed = []
@@ -232,17 +236,17 @@ def _plain_rows(logged: LoggedSteps, form: LossForm, bounds: list[int], *, first
     first = 0
     for last in bounds:
         steps = logged.readings(first_epoch + len(rows), form, first, last)
-        first = last
         if not len(steps) and last != bounds[-1]:
             continue
         row = EpochReadings(
             epoch=steps.epoch,
             train_loss=float(steps.train_loss.mean(dtype=np.float64)) if len(steps) else NAN,
             learning_rate=float(steps.learning_rate[-1]) if len(steps) else NAN,
-            gradient_norm=float(steps.gradient_norm.mean(dtype=np.float64)) if len(steps) else NAN,
-            clip_fraction=float(steps.clipped.mean()) if steps.clipped.any() else NAN,
+            gradient_norm=logged.gradient_norm(first, last),
+            clip_fraction=logged.clip_fraction(first, last),
         )
         rows.append((row, steps))
+        first = last
     if len(rows) == 1:
         row, steps = rows[0]
         whole = dataclasses.replace(row, train_loss=logged.train_loss(form), train_accuracy=logged.accuracy)

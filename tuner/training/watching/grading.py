@@ -29,10 +29,18 @@ class Graded:
     outputs: Tensor
     targets: Tensor
 
-    def evaluation(self, form: LossForm, loss_function: LossFunction | None) -> Evaluation:
-        """The loss as the loop computes it where that is known, the plain one elsewhere; of numbers NaN if unknown."""
+    def evaluation(
+        self, form: LossForm, loss_function: LossFunction | None, *, in_detail: bool = True
+    ) -> Evaluation:
+        """The loss as the loop computes it where that is known, the plain one elsewhere; of numbers NaN if unknown.
+
+        Without ``in_detail`` only loss and accuracy.
+        """
         seen = scores(self.outputs, self.targets)
-        found = Evaluation(loss=self._loss_of_numbers(form)) if seen is None else _of_classes(seen, form)
+        if seen is None:
+            found = Evaluation(loss=self._loss_of_numbers(form))
+        else:
+            found = _of_classes(seen, form, in_detail=in_detail)
         if loss_function is None:
             return found
         return dataclasses.replace(found, loss=float(loss_function(self.outputs, self.targets)))
@@ -43,7 +51,7 @@ class Graded:
         return float(functional.mse_loss(self.outputs, self.targets.reshape(self.outputs.shape)))
 
 
-def _of_classes(seen: Scores, form: LossForm) -> Evaluation:
+def _of_classes(seen: Scores, form: LossForm, *, in_detail: bool) -> Evaluation:
     n_classes = seen.outputs.shape[1]
     is_answerable = (seen.labels >= 0) & (seen.labels < n_classes)  # -100 is no class but "ignore"
     outputs, labels = seen.outputs[is_answerable], seen.labels[is_answerable]
@@ -51,7 +59,7 @@ def _of_classes(seen: Scores, form: LossForm) -> Evaluation:
         return Evaluation(loss=NAN)
     has_probabilities = are_probabilities(outputs)
     logits = as_logits(outputs, of_probabilities=has_probabilities)
-    found = evaluate(nn.Identity(), nn.Identity(), logits, labels, kind="classification")
+    found = evaluate(nn.Identity(), nn.Identity(), logits, labels, kind="classification", in_detail=in_detail)
     if not form.of_probabilities:
         return found
     probabilities = outputs.float() if has_probabilities else outputs.float().softmax(1)

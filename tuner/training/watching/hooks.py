@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Protocol
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -30,8 +29,7 @@ def hooked(model: nn.Module, optimizer: Optimizer, listener: Listener) -> ExitSt
     def before(_optimizer: Any, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)
         if not callable(closure):
-            with torch.no_grad():
-                listener.about_to_step()
+            listener.about_to_step()
             return None
         # With a closure, gradients come within the step.
         told = _Told(closure, listener)
@@ -43,14 +41,24 @@ def hooked(model: nn.Module, optimizer: Optimizer, listener: Listener) -> ExitSt
         listener.has_stepped()
 
     hooks = ExitStack()
-    hooks.callback(
-        model.register_forward_hook(
-            lambda _model, args, kwargs, output: listener.passed(args, kwargs, output), with_kwargs=True
-        ).remove
-    )
+    hooks.callback(model.register_forward_hook(_PassHook(listener), with_kwargs=True).remove)
     hooks.callback(optimizer.register_step_pre_hook(before).remove)
     hooks.callback(optimizer.register_step_post_hook(after).remove)
     return hooks
+
+
+class _PassHook:
+    """Tells of one model's passes. In a copy of the model, such as the best so far, or a pickled one, it is mute."""
+
+    def __init__(self, listener: Listener | None) -> None:
+        self._listener = listener
+
+    def __call__(self, _model: Any, args: Any, kwargs: Any, output: Any) -> None:
+        if self._listener is not None:
+            self._listener.passed(args, kwargs, output)
+
+    def __reduce__(self) -> tuple[type["_PassHook"], tuple[None]]:
+        return _PassHook, (None,)
 
 
 class _Told:
@@ -65,6 +73,5 @@ class _Told:
         result = self._closure()
         if self._is_first:
             self._is_first = False
-            with torch.no_grad():
-                self._listener.about_to_step()
+            self._listener.about_to_step()
         return result

@@ -19,13 +19,11 @@ from studies.readings import (
     StepZeroProbe,
 )
 from studies.recorded import open_study, telemetry_of
-from studies.records import WATCHED_CONFIG, Outcome, TrialError
+from studies.records import WATCHED_CONFIG, WATCHED_METRIC, Outcome, TrialError
 from studies.storage import open_storage, resolve_url
 from studies.telemetry import TelemetryTables
 from tuner.training.config import direction_of
 
-METRIC = "metric"
-"""User attribute of a study that a watched loop made: what its values are."""
 _BY_DIRECTION = {"maximize": "validation_accuracy", "minimize": "validation_loss"}
 _METRICS = ("validation_accuracy", "validation_loss", "train_loss")
 """The first of them that a loop's first epoch has is its study's metric."""
@@ -167,8 +165,7 @@ class OwnTrial:
                 f"for {recorded.plan.task}; choose another name."
             )
         self._study = recorded.study
-        known = recorded.study.user_attrs.get(METRIC)
-        self._metric = known if known in _METRICS else _BY_DIRECTION[recorded.study.direction.name.lower()]
+        self._metric = _metric_of(recorded.study)
 
     def _ready(self, readings: EpochReadings | None) -> UsersTrial:
         """Make the study, if there is none, and the trial."""
@@ -196,7 +193,12 @@ class OwnTrial:
             )
         finally:
             optuna.logging.set_verbosity(verbosity)
-        self._study.set_user_attr(METRIC, self._metric)
+        if self._study.direction.name.lower() != direction_of(self._metric) or (
+            WATCHED_METRIC in self._study.user_attrs
+        ):
+            self._metric = _metric_of(self._study)  # the first one's holds
+            return
+        self._study.set_user_attr(WATCHED_METRIC, self._metric)
 
     def _asked(self) -> optuna.Trial:
         if self._trial is None:
@@ -233,6 +235,12 @@ def keeper(study: str | None, storage: str | None, trial: optuna.trial.BaseTrial
             f"storage= needs study=, the name to keep it under, but got {storage!r} alone."
         )
     return InMemory()
+
+
+def _metric_of(study: optuna.Study) -> str:
+    """What the values of a study that is there are: as its first loop said, else by its direction."""
+    known = study.user_attrs.get(WATCHED_METRIC)
+    return known if known in _METRICS else _BY_DIRECTION[study.direction.name.lower()]
 
 
 def _finite(value: float) -> float | None:

@@ -10,18 +10,22 @@ from torch.optim import Optimizer
 from tuner.training.probes import UpdateProbe, WatchedLayer, probed_steps, watched_layers
 from tuner.training.watching.canary import Canary, Scalings, choose
 from tuner.training.watching.grading import Validation
+from tuner.training.watching.left_out import LeftOut
 from tuner.training.watching.loss_form import SeenLoss
 from tuner.training.watching.modes import ModeLog
 from tuner.training.watching.outputs import scores
-from tuner.training.watching.passes import Call, output_tensor
+from tuner.training.watching.passes import Call, is_own_pass, output_tensor
 from tuner.training.watching.sample_log import SampleLog
 from tuner.training.watching.seen_config import main_group
 from tuner.training.watching.start import Start, read_start
-from tuner.training.watching.step_log import BLOCK, LoggedSteps, StepLog
+from tuner.training.watching.step_log import LoggedSteps, StepLog
 from tuner.training.watching.wiring import Wiring
 
 KEPT_LOSSES = (1, 2, 3, 8)
 """Minibatches whose outputs are kept, to find out what the loss is."""
+READINGS_AN_EPOCH = 100
+"""Steps at which gradients are read, or up to twice as many: their norm and clipping are means of an epoch, and each
+reading costs as much as a tenth of a small network's step."""
 
 
 class Ear:
@@ -31,10 +35,7 @@ class Ear:
         # A compiled model is probed uncompiled: hooks within would have it compiled again.
         self.model: nn.Module = getattr(model, "_orig_mod", model)
         self.validation = validation
-        self.left_out: dict[str, str] = {}
-        """What is not read, and why."""
-        self.is_closed = False
-        """While the model runs for us."""
+        self.left_out = LeftOut()
         self.n_classes: int | None = None
         """None before the first minibatch, and for a regression."""
         self.layers: tuple[WatchedLayer, ...] = ()
@@ -52,6 +53,8 @@ class Ear:
         """Optimizer steps of this epoch before which the loop evaluated."""
         self.losses: list[tuple[Tensor, Tensor, Tensor]] = []
         """A few losses with the outputs and targets that they were of."""
+        self.n_evaluated = 0
+        """Samples that the loop's last evaluation, between two steps, ran through the model without gradients."""
         self.first_rate: float | None = None
         """Learning rate of the first step."""
         self.seconds_aside = 0.0
@@ -64,6 +67,8 @@ class Ear:
         self._updates: UpdateProbe | None = None
         self._parameters: list[Tensor] = []
         self._probed: frozenset[int] = frozenset()
+        self._reads_next = True
+        """Whether the gradients of the next step are read."""
         self._n_steps_before: int | None = None
         """Of the last epoch; None in the first."""
         self._call: Call | None = None
@@ -85,52 +90,45 @@ class Ear:
         return float("nan") if self._canary is None else self._canary.stale_share()
 
     def passed(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if self.is_closed:
+        if is_own_pass():
             return
         has_gradients = torch.is_grad_enabled()
         self.modes.passed(has_gradients=has_gradients)
         if not has_gradients:
-            self._has_evaluated = True
+            self._evaluated(output)
             return
         self._has_new_pass = True
         found = output_tensor(output)
         self._outputs = None if found is None else found.detach()
-        self._call = Call(args=args, kwargs=kwargs)
+        if self._n_steps_before is None:  # later on, nobody asks
+            self._call = Call(args=args, kwargs=kwargs)
+
+    def _evaluated(self, output: Any) -> None:
+        """Count what the loop evaluates in a row: it tells how noisy an accuracy is that the loop itself computes."""
+        self.n_evaluated = 0 if not self._has_evaluated else self.n_evaluated
+        self._has_evaluated = True
+        found = output_tensor(output)
+        self.n_evaluated += len(found) if found is not None and found.ndim else 0
 
     def about_to_step(self) -> None:
         if self.start is None:
             self._begin()
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
         if self._has_evaluated and self._log.n_steps:
             self.marks.append(self._log.n_steps)
         self._has_evaluated = False
         rate = float(self._optimizer.param_groups[self._group]["lr"])
         self.first_rate = rate if self.first_rate is None else self.first_rate
-        self._log.stepped(
-            rate,
-            gradients,
-            has_new_pass=self._has_new_pass,
-            scale=getattr(
-                self._optimizer, "grad_scale", None
-            ),  # torch.amp.GradScaler sets it for fused optimizers
-        )
-        if self._canary is not None:
-            self._canary.before_step()
-            if not self._log.n_steps % BLOCK:
-                self._canary.pack()
-        if self._is_probed(self._log.n_steps):
-            self.wiring.look()
-            if self.layers:
-                self._updates = UpdateProbe(layers=self.layers)
-                self._updates.before()
+        self._log.stepped(rate, has_new_pass=self._has_new_pass)
+        if self._reads_next:
+            with torch.no_grad():
+                self._read_gradients()
 
     def has_stepped(self) -> None:
         if self._updates is not None:
             self._updates.after()
             self.layer_norms.append((self._log.n_steps - 1, self._updates.last))
             self._updates = None
-        if self._canary is not None and self._is_probed(self._log.n_steps + 1):
-            self._canary.look_at_next()
+        self._attend()
 
     def told(self, loss: Tensor, inputs: Any, targets: Any) -> None:
         """The loop tells the loss of a minibatch, and what it was of."""
@@ -142,12 +140,12 @@ class Ear:
         n_samples = _n_samples(targets, inputs, outputs)
         if self._first_told is None:
             self._meet(value, n_samples, call, outputs, targets)
-        seen = scores(outputs, targets, are_rows=self._are_rows)
-        self._log.told(value, n_samples, seen)
+        self._log.told(value, n_samples, outputs, targets, are_rows=self._are_rows)
         if isinstance(targets, Tensor) and targets.ndim:
             if self._n_told in KEPT_LOSSES and outputs is not None and len(outputs) == len(targets):
                 self.losses.append((value.clone(), outputs.clone(), targets.detach().clone()))
             if self._n_steps_before is None and not self.marks:
+                seen = scores(outputs, targets, are_rows=self._are_rows)
                 self._sample(call, inputs, targets, None if seen is None else seen.labels)
         self.last_told_at = time.perf_counter()
 
@@ -163,6 +161,7 @@ class Ear:
         self._n_steps_before = len(logged.learning_rates)
         self._probed = probed_steps(self._n_steps_before)
         self._find_parameters()  # some loops add groups as they go
+        self._attend()
         return logged
 
     def forget(self) -> None:
@@ -196,18 +195,16 @@ class Ear:
         self._canary = None if chosen is None else Canary(chosen)
         call = self._first_call or self._call
         has_outputs = call is not None and "outputs" not in self.left_out and self._gave_tensor()
-        self.is_closed = True
-        try:
+        with torch.no_grad():
             self.start = read_start(
                 self.model,
                 self.layers,
                 self.wiring,
                 call=call if has_outputs else None,
-                gradients=[p.grad for p in self._parameters if p.grad is not None],
+                gradients=self._gradients(),
                 validation=self.validation,
+                left_out=self.left_out,
             )
-        finally:
-            self.is_closed = False
         self.seconds_aside += time.perf_counter() - began
 
     def _gave_tensor(self) -> bool:
@@ -218,7 +215,38 @@ class Ear:
         optimized = [p for group in self._optimizer.param_groups for p in group["params"]]
         self._parameters = [p for p in optimized if p.grad is None or p.grad.layout is torch.strided]
         if len(self._parameters) < len(optimized):
-            self.left_out["sparse"] = "sparse gradients are not part of the gradient's norm"
+            self.left_out.note("sparse", "sparse gradients are not part of the gradient's norm")
+
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self._parameters if p.grad is not None]
+
+    def _read_gradients(self) -> None:
+        """Of the step about to be taken."""
+        # torch.amp.GradScaler sets a scale for fused optimizers.
+        self._log.read(self._gradients(), scale=getattr(self._optimizer, "grad_scale", None))
+        if self._canary is not None:
+            self._canary.before_step()
+        if self._is_probed(self._log.n_steps):
+            self.wiring.look()
+            if self.layers and "layers" not in self.left_out:
+                with self.left_out.unless_it_fails("layers", "gradients and updates by layer are not read"):
+                    updates = UpdateProbe(layers=self.layers)
+                    updates.before()
+                    self._updates = updates
+
+    def _attend(self) -> None:
+        """Decide what to read of the next step: of a short epoch's steps all.
+
+        An epoch of unknown length is taken to be as long as it is by now.
+        """
+        n = self._log.n_steps
+        period = max((self._n_steps_before or n) // READINGS_AN_EPOCH, 1)
+        is_probed = self._is_probed(n + 1)
+        self._reads_next = is_probed or n % period == 0
+        if self._canary is not None:
+            self._canary.listen(is_on=self._reads_next)
+            if is_probed:
+                self._canary.look_at_next()
 
     def _is_probed(self, number: int) -> bool:
         """Whether the epoch's step of that number, from 1, is looked at layer by layer."""
@@ -238,15 +266,15 @@ class Ear:
         self.n_classes = None if seen is None else seen.outputs.shape[1]
         self._has_half_outputs = outputs is not None and outputs.dtype is torch.float16
         if not is_tensor:
-            self.left_out["targets"] = (
-                f"targets were a {type(targets).__name__}, not a tensor: nothing of classes"
+            self.left_out.note(
+                "targets", f"targets were a {type(targets).__name__}, not a tensor: nothing of classes"
             )
         elif outputs is None:
-            self.left_out["outputs"] = (
-                "the model was not called itself, or gave no tensor: no accuracy, no probes"
+            self.left_out.note(
+                "outputs", "the model was not called itself, or gave no tensor: no accuracy, no probes"
             )
         elif seen is None:
-            self.left_out["classes"] = "targets are no classes of the outputs: no accuracy"
+            self.left_out.note("classes", "targets are no classes of the outputs: no accuracy")
 
     def _sample(self, call: Call | None, inputs: Any, targets: Tensor, labels: Tensor | None) -> None:
         """Of the first epoch: what the network was given, else what the loop says it was."""
@@ -254,7 +282,7 @@ class Ear:
         self.samples_are_inputs = self.samples_are_inputs and given is not None
         x = given if given is not None and len(given) == len(targets) else inputs
         if not isinstance(x, Tensor) or not x.ndim or len(x) != len(targets):
-            self.left_out.setdefault(
+            self.left_out.note(
                 "inputs", f"inputs were a {type(x).__name__}, not a tensor: nothing of the data"
             )
             x = None
@@ -265,4 +293,7 @@ class Ear:
 
 def _n_samples(*parts: Any) -> int:
     """The length of the first tensor that has one."""
-    return next((len(part) for part in parts if isinstance(part, Tensor) and part.ndim), 1)
+    for part in parts:
+        if isinstance(part, Tensor) and part.ndim:
+            return part.shape[0]  # len() of a tensor takes as long as all the rest of this
+    return 1

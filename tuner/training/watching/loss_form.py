@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,6 +18,9 @@ HALF_TOLERANCE = 5e-3
 """Of one computed in a half precision."""
 MOST_PARTS = 64
 """Minibatches of one optimizer step by which a loop may have divided the loss."""
+
+
+Losses = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,10 @@ class LossForm:
         """The mean over samples of a loss of ``value`` that a loop told."""
         return value / n_samples if self.is_sum else value * self.n_parts
 
+    def means(self, values: Losses, n_samples: npt.NDArray[np.int64]) -> Losses:
+        """`mean` of many losses, each over as many samples as ``n_samples`` says."""
+        return values / n_samples if self.is_sum else values * self.n_parts
+
 
 Function = Callable[[Tensor, Tensor], Tensor]
 
@@ -54,9 +63,11 @@ def loss_form(seen: Sequence[SeenLoss]) -> LossForm:
     finite = [loss for loss in seen if math.isfinite(loss.value) and bool(loss.outputs.isfinite().all())]
     if not finite:
         return LossForm()
-    is_classification = all(scores(loss.outputs, loss.targets) is not None for loss in finite)
-    if not is_classification:
+    answers = [found for loss in finite if (found := scores(loss.outputs, loss.targets)) is not None]
+    if len(answers) < len(finite):
         return _of_numbers(finite)
+    if any(int(each.labels.max()) >= each.outputs.shape[1] for each in answers):
+        return LossForm(kind="other")  # the loop makes scores of the outputs first, such as products of pairs
     has_probabilities = all(are_probabilities(loss.outputs) for loss in finite)
     for form, function in _FORMS:
         scale = _common_scale(finite, function)

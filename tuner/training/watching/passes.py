@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,14 @@ class Call:
         """The only argument, if it is a tensor."""
         is_single = len(self.args) == 1 and not self.kwargs and isinstance(self.args[0], Tensor)
         return self.args[0] if is_single else None
+
+
+_IS_OWN: ContextVar[bool] = ContextVar("is_own_pass", default=False)
+
+
+def is_own_pass() -> bool:
+    """Whether the model runs for a watch, this one or another of the same model, and not for the user's loop."""
+    return _IS_OWN.get()
 
 
 class Called(nn.Module):
@@ -68,10 +77,12 @@ def leaving_no_trace(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     model.eval()
+    own = _IS_OWN.set(True)
     try:
         with torch.no_grad(), same_random_states(model):
             yield
     finally:
+        _IS_OWN.reset(own)
         for module, is_training in modes:
             module.training = is_training
         with torch.no_grad():

@@ -13,9 +13,16 @@ from tuner.training.watching.sample_log import Array, SampleLog, label_mixing
 
 
 def seen_data(
-    samples: SampleLog, validation: Validation | None, *, n_classes: int | None
+    samples: SampleLog, validation: Validation | None, *, n_classes: int | None, n_evaluated: int = 0
 ) -> DataProbe | None:
-    """What was seen of the data in the first epoch; None if nothing was. ``n_classes`` is None for a regression."""
+    """What was seen of the data in the first epoch; None if nothing was.
+
+    Args:
+        samples: those that were trained on.
+        validation: None where the loop validates by itself.
+        n_classes: None for a regression.
+        n_evaluated: samples that the loop validated on, as far as it showed.
+    """
     if not samples.n_seen:
         return None
     labels = samples.labels()
@@ -40,7 +47,7 @@ def seen_data(
     return dataclasses.replace(
         probe,
         n_train=samples.n_seen,
-        n_validation=0 if valid_y is None else len(valid_y),
+        n_validation=n_evaluated if valid_y is None else len(valid_y),
         n_non_finite=max(probe.n_non_finite, samples.n_bad_samples()),
         overlap_fraction=overlap,
         train_class_counts=_counts(labels, n_classes),

@@ -19,11 +19,17 @@ from tuner.training.probes import (
     sum_error,
 )
 from tuner.training.watching.grading import Graded, LossFunction, Validation
+from tuner.training.watching.left_out import LeftOut
 from tuner.training.watching.loss_form import LossForm
 from tuner.training.watching.outputs import scores
 from tuner.training.watching.passes import Call, Called, leaving_no_trace
 from tuner.training.watching.wiring import Wiring
 from tuner.training.weights import spectral_ratio, weight_matrix
+
+NO_PROBE = (
+    "the model would not run in eval mode on the probe batch, so no activations and no probe loss are read"
+)
+NO_VALIDATION = "the model could not be graded on validation=, so nothing of validation is read"
 
 
 @dataclass(kw_only=True)
@@ -68,7 +74,7 @@ class Start:
         outputs, targets = self.outputs, self.targets
         graded = None
         if outputs is not None and targets is not None and len(outputs) == len(targets):
-            graded = Graded(outputs=outputs, targets=targets).evaluation(form, loss_function)
+            graded = Graded(outputs=outputs, targets=targets).evaluation(form, loss_function, in_detail=False)
         validation = None if self.validation is None else self.validation.evaluation(form, loss_function)
         dead = [layer.dead_fraction for layer in self.layers if math.isfinite(layer.dead_fraction)]
         return EpochReadings(
@@ -93,6 +99,7 @@ def read_start(
     call: Call | None,
     gradients: Sequence[Tensor],
     validation: Validation | None,
+    left_out: LeftOut,
 ) -> Start:
     """Read ``model`` just before its first update; ``gradients`` are those that the update will use.
 
@@ -103,11 +110,13 @@ def read_start(
     graded = None
     with leaving_no_trace(model):
         if call is not None:
-            first, again = _pass(model, layers, call), _pass(model, layers, call)
-            outputs, activities = first.outputs, first.activities
-            difference = relative_difference(first.outputs, again.outputs) if outputs.numel() else NAN
+            with left_out.unless_it_fails("probe", NO_PROBE):
+                first, again = _pass(model, layers, call), _pass(model, layers, call)
+                outputs, activities = first.outputs, first.activities
+                difference = relative_difference(first.outputs, again.outputs) if outputs.numel() else NAN
         if validation is not None:
-            graded = validation.graded(model)
+            with left_out.unless_it_fails("validation", NO_VALIDATION):
+                graded = validation.graded(model)
     norms = torch._foreach_norm(list(gradients)) if gradients else []  # noqa: SLF001 - one call
     return Start(
         outputs=outputs,

@@ -15,7 +15,7 @@ from torch.nn import functional
 from studies.readings import NAN, FloatArray, StepReadings
 from tuner.training.watching.canary import Scalings
 from tuner.training.watching.loss_form import LossForm
-from tuner.training.watching.outputs import Scores
+from tuner.training.watching.outputs import scores
 
 BLOCK = 32
 """Steps whose readings become one tensor: thousands of small ones a pass slow Python's garbage collector down."""
@@ -35,10 +35,12 @@ class LoggedSteps:
     learning_rates: FloatArray
     """Of each optimizer step."""
     gradient_norms: FloatArray
-    """Before clipping."""
+    """Before clipping; NaN where they were not read."""
+    is_read: npt.NDArray[np.bool_]
+    """Optimizer steps whose gradients were read."""
     is_clipped: npt.NDArray[np.bool_]
     clip_factors: npt.NDArray[np.float64]
-    """By which clipping shortened the gradient of each step; 1 where it did not."""
+    """By which clipping shortened the gradient of each step; 1 where it did not, or was not looked at."""
     n_hits: int
     n_judged: int
     """Samples whose answer could be seen."""
@@ -49,8 +51,7 @@ class LoggedSteps:
 
     def means(self, form: LossForm) -> npt.NDArray[np.float64]:
         """The losses as means over samples, whatever the loop divided them by."""
-        told = zip(self.losses.tolist(), self.sizes.tolist(), strict=True)
-        return np.array([form.mean(loss, size) for loss, size in told], dtype=np.float64)
+        return form.means(self.losses, self.sizes)
 
     def train_loss(self, form: LossForm) -> float:
         """The mean over the samples."""
@@ -61,17 +62,34 @@ class LoggedSteps:
         n = len(self.learning_rates)
         is_told = self.steps != _NO_STEP
         steps, sizes = self.steps[is_told], self.sizes[is_told]
-        weights = np.bincount(steps, weights=sizes, minlength=n)
         totals = np.bincount(steps, weights=self.means(form)[is_told] * sizes, minlength=n)
-        kept = np.flatnonzero(weights > 0)
-        kept = kept[(kept >= first) & (kept < (n if last is None else last))]
+        kept = self._told_steps(first, last)
         return StepReadings(
             epoch=epoch,
-            train_loss=(totals[kept] / weights[kept]).astype(np.float32),
+            train_loss=(totals[kept] / np.bincount(steps, weights=sizes)[kept]).astype(np.float32),
             learning_rate=self.learning_rates[kept],
             gradient_norm=self.gradient_norms[kept],
             clipped=self.is_clipped[kept],
         )
+
+    def gradient_norm(self, first: int, last: int) -> float:
+        """The mean of those read in the steps ``first`` to ``last`` (excluded)."""
+        norms = self.gradient_norms[self._read_steps(first, last)]
+        return float(norms.mean(dtype=np.float64)) if len(norms) else NAN
+
+    def clip_fraction(self, first: int, last: int) -> float:
+        """Of the same steps, those clipped; NaN where none was, as it is not known then whether there is clipping."""
+        is_clipped = self.is_clipped[self._read_steps(first, last)]
+        return float(is_clipped.mean()) if is_clipped.any() else NAN
+
+    def _told_steps(self, first: int, last: int | None) -> npt.NDArray[np.int64]:
+        """Of the steps ``first`` to ``last`` (excluded), those for which a loss was told."""
+        told = np.unique(self.steps[(self.steps != _NO_STEP) & (self.sizes > 0)])
+        return told[(told >= first) & (told < (len(self.learning_rates) if last is None else last))]
+
+    def _read_steps(self, first: int, last: int) -> npt.NDArray[np.int64]:
+        told = self._told_steps(first, last)
+        return told[self.is_read[told]]
 
 
 class StepLog:
@@ -87,12 +105,15 @@ class StepLog:
         self._waiting: int | None = None
         """The step whose last loss has not been told."""
         self._rates: list[float] = []
+        self._read: list[int] = []
+        """Steps whose gradients were read."""
         self._norms: list[list[Tensor]] = []
         self._norm_blocks: list[Tensor] = []
-        self._outputs: list[Tensor] = []
-        self._labels: list[Tensor] = []
+        self._answers: list[tuple[Tensor, Tensor]] = []
+        """Outputs of minibatches, and their targets."""
         self._hits: list[Tensor] = []
         self._n_judged = 0
+        self._are_rows: bool | None = None
 
     @property
     def n_steps(self) -> int:
@@ -103,30 +124,34 @@ class StepLog:
     def is_empty(self) -> bool:
         return not self._sizes and not self._rates
 
-    def told(self, loss: Tensor, n_samples: int, seen: Scores | None) -> None:
-        """A minibatch's loss. It belongs to the step just taken, or if none waits for one, to the next."""
+    def told(
+        self, loss: Tensor, n_samples: int, outputs: Tensor | None, targets: object, *, are_rows: bool | None
+    ) -> None:
+        """A minibatch's loss. It belongs to the step just taken, or if none waits for one, to the next.
+
+        Args:
+            loss: a scalar.
+            n_samples: of the minibatch.
+            outputs: of the model; None where they were not seen.
+            targets: of the minibatch.
+            are_rows: as in `scores`.
+        """
         self._losses.append(loss)
         self._sizes.append(n_samples)
         self._steps.append(_NO_STEP if self._waiting is None else self._waiting)
         if self._waiting is None:
             self._pending.append(len(self._steps) - 1)
         self._waiting = None
-        if seen is not None:
-            self._outputs.append(seen.outputs)
-            self._labels.append(seen.labels)
+        if outputs is not None and outputs.ndim == 2 and isinstance(targets, Tensor):
+            self._answers.append((outputs, targets))
+        self._are_rows = are_rows
         if len(self._losses) >= BLOCK:
             self._pack_losses()
 
-    def stepped(
-        self, learning_rate: float, gradients: Sequence[Tensor], *, has_new_pass: bool, scale: Tensor | None
-    ) -> None:
-        """An optimizer step is about to be taken.
+    def stepped(self, learning_rate: float, *, has_new_pass: bool) -> None:
+        """An optimizer step is about to be taken, at ``learning_rate``.
 
-        Args:
-            learning_rate: as the optimizer has it now.
-            gradients: of its parameters.
-            has_new_pass: whether the model ran since the last loss was told, so that one more is to come for this step.
-            scale: by which a gradient scaler has multiplied the gradients, if the optimizer itself divides them.
+        ``has_new_pass``: whether the model ran since the last loss was told, so that one more is to come for this step.
         """
         if self._pending and not has_new_pass:
             for place in self._pending:
@@ -137,6 +162,13 @@ class StepLog:
                 self._steps[place] = len(self._rates)
             self._pending, self._waiting = [], len(self._rates)
         self._rates.append(learning_rate)
+
+    def read(self, gradients: Sequence[Tensor], *, scale: Tensor | None) -> None:
+        """Of the step that `stepped` told: the ``gradients`` of the optimizer's parameters.
+
+        ``scale``: by which a gradient scaler has multiplied them, if the optimizer itself divides them.
+        """
+        self._read.append(len(self._rates) - 1)
         norms = torch._foreach_norm(list(gradients)) if gradients else [torch.tensor(NAN)]  # noqa: SLF001 - one call
         self._norms.append([norm / scale for norm in norms] if scale is not None else list(norms))
         if len(self._norms) >= BLOCK:
@@ -146,16 +178,20 @@ class StepLog:
         """Everything, on the host; ``scalings`` tell what was clipped."""
         self._pack_losses()
         self._pack_norms()
-        norms = (
-            torch.cat(self._norm_blocks).cpu().numpy() if self._norm_blocks else np.empty(0, dtype=np.float32)
-        )
-        is_clipped, factors = _clipping(len(norms), scalings)
+        n = len(self._rates)
+        is_read, is_clipped = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+        norms, factors = np.full(n, np.nan), np.ones(n)
+        if self._read:
+            norms[self._read] = torch.cat(self._norm_blocks).cpu().numpy()
+            is_read[self._read] = True
+            is_clipped[self._read], factors[self._read] = _clipping(len(self._read), scalings)
         return LoggedSteps(
             losses=torch.cat(self._loss_blocks).double().cpu().numpy() if self._loss_blocks else np.empty(0),
             sizes=np.array(self._sizes, dtype=np.int64),
             steps=np.array(self._steps, dtype=np.int64),
             learning_rates=np.array(self._rates, dtype=np.float32),
             gradient_norms=(norms / factors).astype(np.float32),
+            is_read=is_read,
             is_clipped=is_clipped,
             clip_factors=factors,
             n_hits=int(torch.stack(self._hits).sum()) if self._hits else 0,
@@ -166,11 +202,12 @@ class StepLog:
         if self._losses:
             self._loss_blocks.append(torch.stack(self._losses))
             self._losses = []
-        if self._outputs:
-            labels = torch.cat(self._labels)
-            self._hits.append(torch.cat(self._outputs).argmax(1).eq(labels).sum())
-            self._n_judged += len(labels)
-            self._outputs, self._labels = [], []
+        for outputs, targets in _joined(self._answers):
+            seen = scores(outputs, targets, are_rows=self._are_rows)
+            if seen is not None:
+                self._hits.append(seen.outputs.argmax(1).eq(seen.labels).sum())
+                self._n_judged += len(seen.labels)
+        self._answers = []
 
     def _pack_norms(self) -> None:
         if not self._norms:
@@ -186,6 +223,15 @@ class StepLog:
             squares = torch.cat(rows)
         self._norm_blocks.append(squares.view(len(counts), n_most).sum(1).sqrt())
         self._norms = []
+
+
+def _joined(answers: Sequence[tuple[Tensor, Tensor]]) -> Sequence[tuple[Tensor, Tensor]]:
+    """Outputs and targets of many minibatches as one, if they are of one form: a call costs more than its numbers."""
+    outputs, targets = zip(*answers, strict=True) if answers else ((), ())
+    forms = {(o.shape[1:], y.shape[1:], y.dtype, o.shape[:1] == y.shape[:1]) for o, y in answers}
+    if len(forms) != 1 or not forms.pop()[-1]:
+        return answers
+    return [(torch.cat(outputs), torch.cat(targets))]
 
 
 def _clipping(

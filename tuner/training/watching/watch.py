@@ -104,10 +104,15 @@ class Watch:
         self._next_command = next_command
         self._is_quiet = is_quiet
         self._hooks = contextlib.ExitStack()
-        self._tells_epochs = False
+        self._has_begun = self._tells_epochs = False
         self._outcome: Outcome | None = None
 
     def __enter__(self) -> Self:
+        if self._has_begun:
+            raise ConfigurationError(
+                "A watch is of one training, but this one was entered before; call watch() again."
+            )
+        self._has_begun = True
         self._hooks = hooked(self._model, self._optimizer, self._gatherer.ear)
         return self
 
@@ -131,6 +136,10 @@ class Watch:
             inputs: what the model was given, [n, ...]; anything but a tensor is left out.
             targets: class numbers [n], rows of probabilities [n, n_classes], or numbers.
         """
+        if not self._has_begun:
+            raise ConfigurationError(
+                "watch.step() needs the watch to be entered, but got no `with tuner.watch(...) as watch:` around it."
+            )
         self._gatherer.ear.told(
             loss if isinstance(loss, Tensor) else torch.tensor(float(loss)), inputs, targets
         )
@@ -165,7 +174,7 @@ class Watch:
     @property
     def left_out(self) -> tuple[str, ...]:
         """What could not be read, and why."""
-        return tuple(self._gatherer.ear.left_out.values())
+        return self._gatherer.ear.left_out.reasons
 
     def findings(self, *, probe: bool = False) -> list[Finding]:
         """What is wrong with this training so far, judged by itself.
@@ -181,7 +190,11 @@ class Watch:
         changes = changes_for_findings(findings) if probe else ()
         if not changes:
             return findings
-        self._gatherer.counterfactuals = counterfactuals_of(self._gatherer, changes, self._known_config())
+        left_out = self._gatherer.ear.left_out
+        with left_out.unless_it_fails(
+            "counterfactuals", "the causes are not told apart by counterfactual probes"
+        ):
+            self._gatherer.counterfactuals = counterfactuals_of(self._gatherer, changes, self._known_config())
         self._keeper.keep_counterfactuals(self._gatherer.counterfactuals)
         return diagnose_record(self.record(), self._keeper.number)
 

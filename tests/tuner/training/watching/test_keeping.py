@@ -15,9 +15,11 @@ from torch import nn
 import studies
 import tuner
 from search_spaces.errors import ConfigurationError
+from studies.readings import EpochReadings
 from studies.recorded import open_study
 from studies.records import Outcome, TrialRecord
 from tests.tuner.training.watching.loops import Loop, network, validation, watched
+from tuner.training.watching.keeping import OwnTrial
 
 ROOT = Path(__file__).parents[4]
 
@@ -131,6 +133,20 @@ def test_the_metric_is_what_the_loop_has(sqlite_url: str) -> None:
     record = open_study("numbers", sqlite_url).record()
     assert record.direction == "minimize"
     assert record.trials[0].value == min(row.validation_loss for row in watch.telemetry.epochs[1:])
+
+
+def test_the_first_of_two_loops_at_once_says_what_the_values_are(sqlite_url: str) -> None:
+    """Both found no study; the second one has another metric, and takes the first one's, whose direction it is."""
+    first, second = (OwnTrial("mine", sqlite_url) for _ in range(2))
+    by_loss = EpochReadings(epoch=1, train_loss=0.3, validation_loss=0.4)
+    first.keep_epoch(by_loss, None)
+    both = EpochReadings(epoch=1, train_loss=0.2, validation_loss=0.6, validation_accuracy=0.9)
+    second.keep_epoch(both, None)
+    for loop, rows in ((first, [by_loss]), (second, [both])):
+        loop.end(Outcome.COMPLETED, rows, None)
+    record = open_study("mine", sqlite_url).record()
+    assert (record.metric, record.direction) == ("validation_loss", "minimize")
+    assert [trial.value for trial in record.trials] == [0.4, 0.6]
 
 
 def test_a_users_trial_stays_the_users(sqlite_url: str) -> None:

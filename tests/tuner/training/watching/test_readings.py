@@ -11,6 +11,8 @@ from torch.nn import functional
 
 import tuner
 from tests.tuner.training.watching.loops import BATCH, N_TRAIN, Loop, digits, network, validation, watched
+from tuner.training.probes import probed_steps
+from tuner.training.watching import listening
 
 N_STEPS = N_TRAIN // BATCH
 
@@ -44,6 +46,26 @@ def test_gradient_norms_are_those_before_clipping(clip: float) -> None:
         clipped = watch.telemetry.step_series("clipped")
         assert clipped[1:].tolist() == [norm > clip for norm in expected[1:]]
         assert 0.2 < watch.telemetry.epochs[-1].clip_fraction < 1.0
+
+
+def test_of_long_epochs_some_gradients_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the first all; then evenly spaced ones and those read by layer, before clipping; the others are NaN."""
+    loop = Loop(clip=0.6)
+    whole = watched(loop).telemetry
+    monkeypatch.setattr(listening, "READINGS_AN_EPOCH", 5)
+    thinned = watched(Loop(clip=0.6)).telemetry
+    known, read = (telemetry.steps[1].gradient_norm for telemetry in (whole, thinned))
+    is_read = np.isfinite(read)
+    assert np.flatnonzero(is_read).tolist() == sorted(
+        {*range(0, N_STEPS, N_STEPS // 5), *probed_steps(N_STEPS)}
+    )
+    assert read[is_read].tolist() == known[is_read].tolist()
+    assert np.isfinite(whole.step_series("gradient_norm")).all()
+    row = thinned.epochs[-1]
+    assert row.gradient_norm == pytest.approx(known[is_read].mean(), rel=1e-6)
+    assert row.clip_fraction == pytest.approx((known[is_read] > loop.clip).mean())
+    assert row.layers == whole.epochs[-1].layers
+    assert thinned.step_series("train_loss").tolist() == whole.step_series("train_loss").tolist()
 
 
 @pytest.mark.parametrize("is_told_before_step", [True, False])

@@ -96,3 +96,8 @@ def test_sequences_of_many_lengths_are_not_kept() -> None:
     assert log.samples() is None
     assert len(log.labels()) == 24
     assert log.n_bad_samples() == 0
+
+
+def test_a_loop_that_validates_by_itself_shows_on_how_many_samples() -> None:
+    """What it runs through the model without gradients tells how noisy its accuracy is."""
+    assert data_of(Loop()).n_validation == len(validation()[1])
