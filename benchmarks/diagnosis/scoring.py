@@ -210,6 +210,10 @@ class Scores:
     false_alarm_rate: float
     false_alarm_bound: float
     """One-sided 95% upper bound (Clopper and Pearson); it takes runs as independent."""
+    wide_precision: float
+    """As ``precision``, with planted faults that do no harm counted as healthy."""
+    wide_alarm_rate: float
+    wide_alarm_bound: float
     top1: float
     """Of all admitted faulty runs, found or not."""
     top1_relaxed: float
@@ -225,6 +229,7 @@ def scores(scored: Scored, neutral: Mapping[str, frozenset[str]] | None = None) 
     faulty, healthy = scored.faulty, scored.listed_healthy
     alarms = [each for each in healthy if each.is_alarm]
     found = [each for each in faulty if each.is_alarm]
+    wide = [each for each in scored.healthy if each.is_alarm]
     at = [each.detected_at for each in faulty if each.detected_at == each.detected_at]
     return Scores(
         n_faulty=len(faulty),
@@ -234,6 +239,9 @@ def scores(scored: Scored, neutral: Mapping[str, frozenset[str]] | None = None) 
         false_alarms=len(alarms),
         false_alarm_rate=_share(len(alarms), len(healthy)),
         false_alarm_bound=upper_bound(len(alarms), len(healthy)),
+        wide_precision=_share(len(found), len(found) + len(wide)),
+        wide_alarm_rate=_share(len(wide), len(scored.healthy)),
+        wide_alarm_bound=upper_bound(len(wide), len(scored.healthy)),
         top1=_share(sum(each.is_right for each in faulty), len(faulty)),
         top1_relaxed=_share(sum(is_right_enough(each, neutral or {}) for each in faulty), len(faulty)),
         top3=_share(sum(each.is_among_three for each in faulty), len(faulty)),

@@ -93,3 +93,15 @@ def best_reading(trial: TrialRecord, quantity: str) -> float:
     readings = trained(trial, quantity)
     readings = readings[np.isfinite(readings)]
     return float(readings.max()) if len(readings) else NAN
+
+
+def first_gap(trial: TrialRecord) -> Evidence | None:
+    """The least gap between train and validation accuracy in the first epochs; None where it was not read."""
+    n = int(limits.PERSISTENCE.value)
+    gaps = (trained(trial, "train_accuracy") - trained(trial, "validation_accuracy"))[:n]
+    if not len(gaps) or not np.all(np.isfinite(gaps)):
+        return None
+    epochs = [row.epoch for row in trained_rows(trial)][:n]
+    return crossed(
+        "accuracy_gap", float(gaps.min()), limits.SHIFT_GAP, first_step=epochs[0], last_step=epochs[-1]
+    )

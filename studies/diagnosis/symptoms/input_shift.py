@@ -1,11 +1,8 @@
 """Input shift: what the network is trained on does not look like what it is validated on."""
 
-import numpy as np
-
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, data_of
-from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
-from studies.diagnosis.reference import trained, trained_rows
+from studies.diagnosis.before_training import crossed, data_of, first_gap
+from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
@@ -24,7 +21,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     data = data_of(trial)
     if data is None or not data.input_shift > limits.INPUT_SHIFT.value:
         return None
-    gap = _first_gap(trial)
+    gap = first_gap(trial)
     lags = gap is not None and gap.value > limits.SHIFT_GAP.value
     shift = crossed("input_shift", data.input_shift, limits.INPUT_SHIFT)
     causes = (Cause(name=CauseName.AUGMENTATION_DRIFT, confidence=0.9 if lags else 0.6),)
@@ -40,18 +37,6 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         evidence=(shift, gap) if gap is not None and lags else (shift,),
         remedies=remedies_for(causes, Situation(trial=trial)),
         hurts_by_itself=lags,
-    )
-
-
-def _first_gap(trial: TrialRecord) -> Evidence | None:
-    """The least gap between train and validation accuracy in the first epochs; None where it was not read."""
-    n = int(limits.PERSISTENCE.value)
-    gaps = (trained(trial, "train_accuracy") - trained(trial, "validation_accuracy"))[:n]
-    if not len(gaps) or not np.all(np.isfinite(gaps)):
-        return None
-    epochs = [row.epoch for row in trained_rows(trial)][:n]
-    return crossed(
-        "accuracy_gap", float(gaps.min()), limits.SHIFT_GAP, first_step=epochs[0], last_step=epochs[-1]
     )
 
 

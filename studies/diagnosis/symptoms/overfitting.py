@@ -3,7 +3,7 @@
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed
+from studies.diagnosis.before_training import crossed, first_gap
 from studies.diagnosis.curves import Curve, robust_epoch_noise, trailing_run
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained, trained_rows, validation_error
@@ -54,7 +54,15 @@ def _memorized(signs: Signs) -> Finding | None:
 
 
 def _finding(signs: Signs, sentence: str, evidence: tuple[Evidence, ...]) -> Finding:
-    causes = (Cause(name=CauseName.OVERFITTING, confidence=0.85),)
+    """Memorizing takes time: where validation lags from the first epoch on, it may not hold the same kind of data."""
+    early = first_gap(signs.trial)
+    causes: tuple[Cause, ...] = (Cause(name=CauseName.OVERFITTING, confidence=0.85),)
+    if early is not None and early.value > limits.SHIFT_GAP.value:
+        causes = (
+            Cause(name=CauseName.AUGMENTATION_DRIFT, confidence=0.6),
+            Cause(name=CauseName.OVERFITTING, confidence=0.5),
+        )
+        evidence = (*evidence, early)
     return Finding(
         trial=signs.trial.number,
         symptom=NAME,
