@@ -143,7 +143,7 @@ def input_scale() -> StudyRecord:
 
 
 def abnormal_start() -> StudyRecord:
-    return study_of(with_start(train_loss=60.0, layers=layers(weight_gain=(14.0, 8.0, 8.0))))
+    return study_of(with_start(stuck_trial(), train_loss=60.0, layers=layers(weight_gain=(14.0, 8.0, 8.0))))
 
 
 EARLY_CASES: dict[str, Callable[[], StudyRecord]] = {

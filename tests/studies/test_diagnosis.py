@@ -291,6 +291,21 @@ def test_a_rise_without_a_price_is_not_overfitting() -> None:
     assert diagnose_record(study_of(modest)) == []
 
 
+def test_a_gap_from_the_first_epoch_on_is_a_shift_before_it_is_overfitting() -> None:
+    """Memorizing takes time: validation that lags at once may hold another kind of data."""
+    (opening,) = diagnose_record(CASES["overfitting"]())
+    assert [cause.name for cause in opening.causes] == [CauseName.OVERFITTING]
+    n = 8
+    fitted, lagging = (0.70, 0.85, 0.92, 0.95, 0.97, 0.98, 0.99, 0.99), (0.30,) * n
+    trial = trial_of(
+        (0.9, 0.5, 0.3, 0.2, 0.1, 0.08, 0.05, 0.03), fitted, (2.0, 2.2, 2.5, 2.8, 3.0, 3.3, 3.6, 4.0), lagging
+    )
+    (finding,) = diagnose_record(study_of(trial))
+    assert [cause.name for cause in finding.causes] == [CauseName.AUGMENTATION_DRIFT, CauseName.OVERFITTING]
+    assert finding.evidence[-1].value == pytest.approx(0.40)
+    assert finding.alternatives
+
+
 def test_oscillation_of_a_regression_is_read_from_the_loss() -> None:
     """Without accuracies a validation loss that jumps by half its level is an oscillation."""
     jumps = (1.0, 0.6, 0.3, 0.6, 0.25, 0.6, 0.25, 0.6)

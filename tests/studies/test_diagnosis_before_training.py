@@ -351,6 +351,12 @@ def test_a_loss_far_from_guessing_before_any_update_is_a_bad_initialization() ->
     assert finding.consequences == ("divergence",)
 
 
+def test_a_bad_start_that_training_makes_up_for_is_a_note() -> None:
+    """An anomaly that does no harm is no fault."""
+    assert faults(with_start(train_loss=60.0)) == []
+    assert the_finding(with_start(train_loss=60.0)).severity is Severity.NOTE
+
+
 def test_twins_in_a_hidden_layer_harm_where_little_is_learned() -> None:
     """All weights alike: the units of a layer never part. In the output layer alone they do."""
     assert faults(with_start(stuck_trial(), layers=layers(twin_fraction=(1.0, 1.0, 1.0)))) == [

@@ -149,11 +149,6 @@ BOUNDARIES: dict[Threshold, tuple[Make, str, bool]] = {
         "bad_initialization",
         True,
     ),
-    thresholds.INITIAL_LOSS_FAILURE: (
-        lambda x: with_start(train_loss=LN10 * (1.0 + x)),
-        "bad_initialization",
-        True,
-    ),
     thresholds.WEIGHT_GAIN_LOW: (
         lambda x: with_start(stuck_trial(), layers=layers(weight_gain=(1.0, x, 1.0))),
         "bad_initialization",

@@ -23,8 +23,7 @@ NAME = "abnormal_start"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """An initial loss far from ln(classes), outputs that grow from layer to layer, weights out of scale, or twins.
 
-    A loss above four times ln(classes) is a fault by itself; the rest where harm shows: normalizing layers and
-    patient optimizers make up for much.
+    A fault only where harm shows: normalizing layers and patient optimizers make up for much.
     """
     probe = start_of(trial)
     if probe is None:
@@ -52,19 +51,16 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         causes=tuple(causes),
         evidence=tuple(evidence for _, evidence in seen),
         remedies=remedies_for(causes, Situation(trial=trial)),
-        hurts_by_itself=excess > limits.INITIAL_LOSS_FAILURE.value,
     )
 
 
 def _initial_loss(excess: float) -> tuple[str, Evidence]:
-    is_failure = excess > limits.INITIAL_LOSS_FAILURE.value
-    rule = limits.INITIAL_LOSS_FAILURE if is_failure else limits.INITIAL_LOSS_EXCESS
     said = (
         f"the loss is {1.0 + excess:.3g} times that of guessing"
         if math.isfinite(excess)
         else "it is not finite"
     )
-    return said, crossed("initial_loss_excess", excess, rule, first_step=0)
+    return said, crossed("initial_loss_excess", excess, limits.INITIAL_LOSS_EXCESS, first_step=0)
 
 
 def _growth(probe: StepZeroProbe) -> list[tuple[str, Evidence]]:
@@ -118,6 +114,7 @@ SYMPTOM = TrialSymptom(
     name=NAME,
     find=find,
     stage=Stage.UNTRAINED,
+    hurts_by_itself=False,
     leads_to=(
         "vanishing_gradients",
         "dead_units",

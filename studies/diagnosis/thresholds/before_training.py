@@ -143,12 +143,6 @@ INITIAL_LOSS_EXCESS = Threshold(
     unit="times ln(classes) away from ln(classes)",
     source="own design (TheDeepChecker and CS231n say 0.5 to 1); narrow convolutions after He make 0.99",
 )
-INITIAL_LOSS_FAILURE = Threshold(
-    value=3,
-    unit="times ln(classes) above ln(classes)",
-    source=f"own design; at most 0.72 {CALIBRATED}, with standardized inputs",
-)
-"""No sound start is so bad: a fault by itself."""
 WEIGHT_GAIN_LOW = Threshold(
     value=0.03,
     unit="deviation of the weights x root of fan-in",
