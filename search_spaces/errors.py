@@ -13,10 +13,15 @@ class DataError(ConfigurationError):
 
 
 def unknown_name(
-    kind: str, got: object, choices: Iterable[str], *, meant: str | None = None
+    kind: str, got: object, choices: Iterable[str], *, meant: str | None = None, limit: int | None = None
 ) -> ConfigurationError:
-    """The error for a name that is not one of ``choices``, with the one that was ``meant``, else the nearest."""
+    """The error for a name that is not one of ``choices``, with the one that was ``meant``, else the nearest.
+
+    At most ``limit`` of the choices are named.
+    """
     names = list(choices)
+    more = [] if limit is None or len(names) <= limit else [f"and {len(names) - limit} more"]
     near = [meant] if meant is not None else difflib.get_close_matches(str(got), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ConfigurationError(f"{kind} must be one of {', '.join(names)}, but got {got!r}.{hint}")
+    said = ", ".join([*names[:limit], *more])
+    return ConfigurationError(f"{kind} must be one of {said}, but got {got!r}.{hint}")

@@ -21,6 +21,7 @@ from studies.diagnosis.pruning import pruning_check
 from studies.encoding import jsonable
 from studies.importance import Importances
 from studies.proofs import ProofRecord
+from studies.proven import proven_config
 from studies.records import StudyRecord
 from studies.reports import drawing, figures, wording
 
@@ -67,6 +68,8 @@ def note_of(
         parts.append(f"[Open the report]({report_link})")
     if record.best is not None and (chosen := wording.chosen(record.best)):
         parts += ["### Best config", _table(chosen)]
+    if (proven := proven_config(record)) is not None:
+        parts.append(f"{_text(proven.sentence)} `{proven.command}`")
     parts.append("### What is wrong")
     parts += [_finding(finding) for finding in findings] or ["Nothing: no symptom crossed its threshold."]
     if checked := pruning_check(record).sentence:

@@ -56,6 +56,12 @@ class ProofRecord:
     """Empty where there was no healthy reference."""
     remedies: tuple[TriedRecord, ...]
 
+    @property
+    def proven(self) -> TriedRecord | None:
+        """The proven remedy that gains most; None where nothing was proven."""
+        proven = [each for each in self.remedies if each.verdict == "proven"]
+        return max(proven, key=lambda each: each.gain or 0.0, default=None)
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ProofRecord":
         """What ``Proof.to_json`` of the tuner wrote, of a proof that tried something."""

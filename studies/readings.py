@@ -145,7 +145,8 @@ class DataProbe:
     overlap_fraction: float = NAN
     """Share of the validation samples that are in the train split too, value for value."""
     leak_accuracy: float = NAN
-    """How well a handful of the inputs' features alone tell the class of held-out training samples."""
+    """How well a handful of the inputs' features alone tell the class of held-out training samples; NaN where ordinary
+    features tell it as well."""
     n_leak_features: int = 0
     """How many features that takes."""
     label_disagreement: float = NAN

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ from studies.readings import Telemetry
 from studies.records import StudyRecord, WorkerSeconds
 from studies.storage import open_storage, resolve_url, shown_url
 from studies.telemetry import TelemetryTables
+
+REPLICATES = re.compile(r"-fix-\d+(-[a-z]|-\d+)?(-step\d+)?$")
+"""How the names of the studies end that `tuner fix` trains its replicates in: nobody made them by hand."""
+N_NAMED = 10
+"""Studies that an error names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +123,10 @@ def open_study(name: str, storage: str | None = None, *, writable: bool = False)
     opened = open_storage(resolved, writable=False)
     study_id = _study_id(opened, name)
     if study_id is None:
-        names = optuna.get_all_study_names(opened)
+        names = sorted(optuna.get_all_study_names(opened))
+        own = [each for each in names if not REPLICATES.search(each)]
         raise (
-            unknown_name("The study's name", name, names)
+            unknown_name("The study's name", name, own or names, limit=N_NAMED)
             if names
             else ConfigurationError(f"{shown_url(resolved)} holds no studies yet; run `tuner search` first.")
         )

@@ -1,5 +1,6 @@
 """A fault on the bench: its config with one change after another, each trained with the same new seeds."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -67,11 +68,16 @@ class Bench:
         changed = {label_of(remedy.edits): remedy for remedy in remedies if self.takes(remedy)}
         if not changed:
             return []
+        yardstick = Yardstick.of(self._finding, metric=_NO_TRIALS.metric, direction=_NO_TRIALS.direction)
+        judge = functools.partial(judged, yardstick=yardstick, seeds=self._seeds)
         contest, trials, record = trained_in_steps(
-            self._contest(changed), self._trials, _NO_TRIALS, max_steps=MAX_STEPS if is_ours else 1
+            self._contest(changed),
+            self._trials,
+            _NO_TRIALS,
+            is_settled=lambda *so_far: judge(*so_far).is_proven,
+            max_steps=MAX_STEPS if is_ours else 1,
         )
-        yardstick = Yardstick.of(self._finding, metric=record.metric, direction=record.direction)
-        proof = judged(contest, trials, record, yardstick, seeds=self._seeds)
+        proof = judge(contest, trials, record)
         return [self._attempt(each, contest, is_ours=is_ours) for each in proof.remedies]
 
     def takes(self, remedy: Remedy) -> bool:

@@ -3,15 +3,20 @@
 In a loop of one's own a config names no split, scaling or initialization: then the remedy is the line to write.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 from search_spaces.edits import Edit, EditKind
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.finding import CauseName, Remedy
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.readings import CodeProbe, Telemetry
 
 Rule = Callable[[Situation], Remedy | None]
+
+
+_OPTIMIZER_CLASSES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
 
 
 def _do(action: str, reason: str) -> Remedy:
@@ -62,6 +67,17 @@ def switch_modes(situation: Situation) -> Remedy | None:
     )
 
 
+def warm_up_by_hand(situation: Situation) -> Remedy | None:
+    """Where no lever does it: in a loop of one's own whose rate does not rise at its start."""
+    if math.isfinite(situation.number("warmup_fraction")) or Signs(trial=situation.trial).warmup_share > 0.0:
+        return None
+    return _do(
+        "Raise the rate over the first steps: `scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, "
+        "total_iters=100)`, and `scheduler.step()` after each `optimizer.step()`.",
+        "The first updates, on random weights, are the dangerous ones.",
+    )
+
+
 def thaw_layers(situation: Situation) -> Remedy | None:
     code = _code(situation)
     if code.n_layers_without_gradient:
@@ -71,8 +87,11 @@ def thaw_layers(situation: Situation) -> Remedy | None:
             "No gradient gets to them.",
         )
     if code.n_layers_not_optimized:
+        optimizer = situation.choice("optimizer")
+        name = _OPTIMIZER_CLASSES.get(optimizer, optimizer) or "SGD"
         return _do(
-            "Give all weights to the optimizer: `torch.optim.SGD(model.parameters(), ...)`, after the model is whole.",
+            f"Give all weights to the optimizer: `torch.optim.{name}(model.parameters(), ...)`, "
+            "after the model is whole.",
             "Layers that are added later, or left out, are never updated.",
         )
     return _do(

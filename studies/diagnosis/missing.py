@@ -1,12 +1,13 @@
 """What cannot be judged for want of evidence, and how to get it."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.reference import trained, trained_rows
-from studies.readings import Telemetry
+from studies.readings import DataProbe, Telemetry
 from studies.records import StudyRecord
 
 
@@ -31,6 +32,11 @@ def missing_evidence(record: StudyRecord) -> list[str]:
         missing.append(
             "No validation loss was read, so overfitting cannot be judged: keep a validation split."
         )
+    if read and not any(np.any(~np.isnan(trained(trial, "train_loss"))) for trial in read):
+        missing.append(
+            "No train loss was read, so learning curves cannot be judged: call `watch.step(loss, inputs, targets)` "
+            "after each `backward()`."
+        )
     longer = "train for more of them" if record.plan is None else "raise --epochs"
     longest = max((len(trained_rows(trial)) for trial in read), default=0)
     if longest <= limits.OSCILLATION_EPOCHS.value:
@@ -42,6 +48,11 @@ def missing_evidence(record: StudyRecord) -> list[str]:
     return missing
 
 
+def _saw_validation(data: DataProbe) -> bool:
+    """The samples themselves: how many there are shows in a loop that keeps them to itself, too."""
+    return bool(data.validation_class_counts) or math.isfinite(data.overlap_fraction)
+
+
 def _missing_before_training(telemetries: Sequence[Telemetry]) -> list[str]:
     """Of code, data and untrained network; the toolkit's own loop needs no look at its code."""
     missing = []
@@ -50,10 +61,10 @@ def _missing_before_training(telemetries: Sequence[Telemetry]) -> list[str]:
             "No data was probed, so faults of inputs, labels and splits cannot be judged: pass inputs and targets "
             "to `watch.step`, and `validation=(x, y)` to `tuner.watch`."
         )
-    elif not any(t.data is not None and t.data.n_validation for t in telemetries):
+    elif not any(t.data is not None and _saw_validation(t.data) for t in telemetries):
         missing.append(
-            "The validation samples were not seen, so leaks and skewed splits cannot be judged: give "
-            "`validation=(x, y)` to `tuner.watch`."
+            "The validation samples were not seen, so copies of training samples among them, shifted inputs and "
+            "skewed splits cannot be judged: pass `validation=(x, y)` to `tuner.watch`."
         )
     if not any(telemetry.step_zero is not None for telemetry in telemetries):
         missing.append(

@@ -1,7 +1,8 @@
 """From a record to its findings: who is looked at, which symptom explains which, and what is worst."""
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from search_spaces.errors import ConfigurationError
 from studies.diagnosis import thresholds as limits
@@ -61,19 +62,67 @@ def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord) -> list[
             by_symptom.setdefault(finding.symptom, []).append(finding)
     n_judged = sum(_is_judged(trial) for trial in record.trials)
     n_common = limits.COMMON_MIN_TRIALS.value if record.best is not None else 1
-    clearest = [_clearest(findings, n_judged, n_common) for findings in by_symptom.values()]
-    return (
-        [at_most(Severity.WARNING, finding) for finding in clearest] if record.best is not None else clearest
-    )
+    loss = {
+        trial.number: (-1.0 if record.direction == "maximize" else 1.0) * trial.value
+        for trial in trials
+        if trial.value is not None
+    }
+    clearest = [
+        _with_share(_clearest(findings, loss), len(findings), n_judged, n_common)
+        for findings in by_symptom.values()
+    ]
+    if record.best is None:
+        return clearest
+    reason = "the study has a best trial that is another one"
+    return [_lowered(finding, Severity.WARNING, reason) for finding in clearest]
 
 
-def _clearest(findings: Sequence[Finding], n_judged: int, n_common: float) -> Finding:
-    """The worst, surest, earliest of one symptom's findings, with the share of the trials that show it.
+def _clearest(findings: Sequence[Finding], loss: Mapping[int, float]) -> Finding:
+    """The worst of one symptom's findings: by severity, by how far its readings are beyond their thresholds, by value.
 
-    A note where it is rare, or where fewer than ``n_common`` trials show it.
+    Args:
+        findings: one or more.
+        loss: the value of each trial that has one, larger is worse; a trial without is worse than all.
     """
-    clearest = min(findings, key=lambda f: (-f.severity.rank, -_confidence(f), f.trial or 0))
-    share = len(findings) / n_judged
+
+    def badness(finding: Finding) -> tuple[float, ...]:
+        number = finding.trial or 0
+        return (
+            finding.severity.rank,
+            _excess(finding.evidence),
+            loss.get(number, math.inf),
+            _confidence(finding),
+            -number,
+        )
+
+    return max(findings, key=badness)
+
+
+def _excess(evidence: Sequence[Evidence]) -> float:
+    """The mean relative distance of readings from the thresholds they crossed; infinite where one is not finite."""
+    distances = [
+        abs(each.value - each.threshold) / (abs(each.threshold) or 1.0)
+        if math.isfinite(each.value) and math.isfinite(each.threshold)
+        else math.inf
+        for each in evidence
+    ]
+    return sum(distances) / len(distances) if distances else 0.0
+
+
+def _lowered(finding: Finding, limit: Severity, reason: str) -> Finding:
+    """At most ``limit``; a sentence more where a blocker of the trial becomes less in its study."""
+    lowered = at_most(limit, finding)
+    if finding.severity is not Severity.BLOCKER or lowered is finding or lowered.severity is finding.severity:
+        return lowered
+    said = (
+        f"{finding.sentence} A blocker of trial {finding.trial}, a {lowered.severity} of the study: {reason}."
+    )
+    return dataclasses.replace(lowered, sentence=said)
+
+
+def _with_share(clearest: Finding, n_showing: int, n_judged: int, n_common: float) -> Finding:
+    """With the share of the trials that show it: a note where it is rare, or fewer than ``n_common`` show it."""
+    share = n_showing / n_judged
     count = Evidence(
         quantity="share_of_trials",
         first_step=None,
@@ -83,8 +132,12 @@ def _clearest(findings: Sequence[Finding], n_judged: int, n_common: float) -> Fi
         source=limits.COMMON_SHARE.source,
     )
     counted = dataclasses.replace(clearest, evidence=(*clearest.evidence, count))
-    is_common = share >= limits.COMMON_SHARE.value and len(findings) >= n_common
-    return counted if is_common else at_most(Severity.NOTE, counted)
+    is_common = share >= limits.COMMON_SHARE.value and n_showing >= n_common
+    return (
+        counted
+        if is_common
+        else _lowered(counted, Severity.NOTE, f"only {n_showing} of {n_judged} trials show it")
+    )
 
 
 def _is_judged(trial: TrialRecord) -> bool:

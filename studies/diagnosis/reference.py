@@ -62,7 +62,16 @@ def validation_error(telemetry: Telemetry, accuracy: float) -> float:
 
 def has_diverged(trial: TrialRecord) -> bool:
     """Whether a loss or a parameter became infinite or NaN, stopped for it or not."""
-    return trial.outcome is Outcome.DIVERGED or bool(np.any(~np.isfinite(trained(trial, "train_loss"))))
+    return trial.outcome is Outcome.DIVERGED or any(has_bad_loss(row) for row in trained_rows(trial))
+
+
+def has_bad_loss(row: EpochReadings) -> bool:
+    """Whether the epoch's train loss was read and is not finite.
+
+    A loop that tells no losses leaves NaN too, but then no learning rate of a step either.
+    """
+    was_read = not math.isnan(row.train_loss) or math.isfinite(row.learning_rate)
+    return was_read and not math.isfinite(row.train_loss)
 
 
 def still_falls(trial: TrialRecord) -> bool:

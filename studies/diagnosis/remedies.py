@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from search_spaces.edits import Edit, EditKind
-from studies.diagnosis.actions import ACTIONS, Rule
+from studies.diagnosis.actions import ACTIONS, Rule, warm_up_by_hand
 from studies.diagnosis.finding import Cause, CauseName, Remedy
 from studies.diagnosis.reference import still_falls, trained
 from studies.diagnosis.signs import Signs
@@ -36,6 +36,8 @@ RATE_FACTORS = (3.0, 500.0)
 """A raised rate is at least and at most so many times the old one."""
 GOOD_DECAY_SHARE = 0.05
 """Of an update: weight decay that helps and does not hinder (own design)."""
+SMALLEST_NORMALIZED_BATCH = 8
+"""Samples; the statistics of fewer are noise (own design, after the Tuning Playbook's ghost batches)."""
 MAX_CLIP_NORM = 10.0
 """Gradients beyond it are exploding already: their percentile is no limit (own design)."""
 LARGEST_SAFE_ADAM_RATE = 3e-3
@@ -47,18 +49,21 @@ def remedies_for(
 ) -> tuple[Remedy, ...]:
     """The rules ``first``, then those of ``causes``, the likeliest cause's first; at most ``MAX_REMEDIES``.
 
-    No lever is changed by two of them.
+    No lever is changed by two of them. Where there are too many, each cause keeps its first.
     """
-    found: list[Remedy] = []
+    found: dict[Rule, Remedy] = {}
+    leading: list[Rule] = []
     changed: set[str] = set()
-    rules = [*first, *(rule for cause in causes for rule in REMEDIES[cause.name])]
-    for rule in dict.fromkeys(rules):
-        remedy = rule(situation)
-        if remedy is None or any(edit.lever in changed for edit in remedy.edits):
-            continue
-        changed.update(edit.lever for edit in remedy.edits)
-        found.append(remedy)
-    return tuple(found[:MAX_REMEDIES])
+    for rules in (first, *(REMEDIES[cause.name] for cause in causes)):
+        for rule in rules:
+            remedy = None if rule in found else rule(situation)
+            if remedy is None or any(edit.lever in changed for edit in remedy.edits):
+                continue
+            changed.update(edit.lever for edit in remedy.edits)
+            found[rule] = remedy
+        leading += [rule for rule in rules if rule in found][:1]
+    kept = list(dict.fromkeys([*leading, *found]))[:MAX_REMEDIES]
+    return tuple(remedy for rule, remedy in found.items() if rule in kept)
 
 
 def _set(lever: str, value: bool | float | str, reason: str, *, before: object = None) -> Remedy:
@@ -269,15 +274,18 @@ def more_weight_decay(situation: Situation) -> Remedy | None:
 
 
 def less_weight_decay(situation: Situation) -> Remedy | None:
-    """To a tenth, or to what leaves it a twentieth of the updates."""
+    """To a tenth, or to what leaves it a twentieth of the updates; None where it has no more of them already."""
     decay = situation.number("weight_decay")
-    if decay > 0.0:
-        share = Signs(trial=situation.trial).decay_share
+    share = Signs(trial=situation.trial).decay_share
+    if decay > 0.0 and not share <= GOOD_DECAY_SHARE:
         factor = min(GOOD_DECAY_SHARE / share, 0.1) if share > 0.0 else 0.1
         less = float(f"{decay * factor:.1g}") if decay > 1e-5 else 0.0
-        return _set(
-            "weight_decay", less, "it pulls the weights down faster than the data pushes", before=decay
+        reason = (
+            f"it makes up {min(share, 1.0):.0%} of each update"
+            if share > 0.0
+            else "it pulls against what the data teaches"
         )
+        return _set("weight_decay", less, reason, before=decay)
     return None
 
 
@@ -343,8 +351,10 @@ def initialize_for_activation(situation: Situation) -> Remedy | None:
 
 
 def normalize_layers(situation: Situation) -> Remedy | None:
+    """By batch, or by layer where minibatches are too small for statistics (Tuning Playbook: below 8 samples)."""
     if situation.choice("normalization") == "none":
-        return _set("normalization", "batch", "it keeps every layer's inputs at one scale", before="none")
+        kind = "layer" if situation.batch_size < SMALLEST_NORMALIZED_BATCH else "batch"
+        return _set("normalization", kind, "it keeps every layer's inputs at one scale", before="none")
     return None
 
 
@@ -356,7 +366,7 @@ def more_data(situation: Situation) -> Remedy | None:  # noqa: ARG001 - a rule's
 _LEVERS: Mapping[CauseName, tuple[Rule, ...]] = {
     CauseName.LEARNING_RATE_TOO_HIGH: (lower_rate_tenfold, warm_up, clip_gradients, decay_rate, larger_batch),
     CauseName.LEARNING_RATE_TOO_LOW: (raise_rate, switch_to_adam, train_longer),
-    CauseName.MISSING_WARMUP: (warm_up, clip_gradients, lower_rate),
+    CauseName.MISSING_WARMUP: (warm_up, warm_up_by_hand, clip_gradients, lower_rate),
     CauseName.EXPLODING_GRADIENTS: (clip_gradients, normalize_layers, lower_rate_tenfold),
     CauseName.MOMENTUM_TOO_HIGH: (lower_momentum, lower_rate_tenfold),
     CauseName.SCHEDULE_SPIKES: (smooth_schedule, lower_rate),

@@ -39,10 +39,21 @@ def _weight_decay(signs: Signs) -> Suspicion | None:
 
 
 def _dropout(signs: Signs) -> Suspicion | None:
-    """Training with noise in the network (dropout, augmentation) is much worse than without, and costs the fit."""
+    """Training with noise in the network (dropout, augmentation) is much worse than without, and costs the fit.
+
+    In accuracy and in loss: the answers of a network that has hardly learned flip at any noise. Where the updates are
+    next to nothing, it is they that keep the loss up.
+    """
     is_off = signs.situation.number("dropout") == 0.0 and signs.situation.number("augmentation") == 0.0
     is_dear = signs.train_mode_cost > limits.TRAIN_MODE_COST.value
-    costs = is_dear and not is_off and signs.fit_ratio > limits.FIT_RATIO_DROPOUT.value
+    is_felt = signs.train_mode_loss > limits.TRAIN_MODE_LOSS.value
+    hardly_moves = signs.update_ratio < limits.UPDATE_RATIO_LOW.value
+    costs = (
+        is_dear
+        and is_felt
+        and not (is_off or hardly_moves)
+        and signs.fit_ratio > limits.FIT_RATIO_DROPOUT.value
+    )
     is_lost = signs.explained < 1.0 - limits.MOST_IS_LEFT.value
     silenced = is_lost and signs.situation.number("dropout") >= HOPELESS_DROPOUT
     if not (costs or silenced):

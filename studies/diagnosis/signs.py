@@ -129,6 +129,11 @@ class Signs:
         return self.late("probe_accuracy") - self.late("train_accuracy") - gain
 
     @cached_property
+    def train_mode_loss(self) -> float:
+        """The share of the late train loss that is gone in eval mode: what noise in the network adds to it."""
+        return 1.0 - _ratio(self.late("probe_loss"), self.late("train_loss"))
+
+    @cached_property
     def late_error(self) -> float:
         """1 - the late validation accuracy."""
         return 1.0 - self.late("validation_accuracy")

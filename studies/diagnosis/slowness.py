@@ -148,6 +148,16 @@ def _unfinished_fit(signs: Signs) -> Evidence:
     return fit_evidence(signs, _limits_of(signs)[0])
 
 
+def fit_in_words(signs: Signs) -> str:
+    """The two readings whose ratio is the fit ratio: losses where theirs is the lower one, else errors."""
+    error = 1.0 - signs.late("probe_accuracy")
+    if signs.fit_ratio < signs.loss_ratio:
+        return f"its late error is {error:.1%} on the training data and {signs.late_error:.1%} on validation"
+    validation = signs.late("validation_loss")
+    own = signs.loss_ratio * validation
+    return f"its late loss is {own:.3g} on the training data and {validation:.3g} on validation"
+
+
 def fit_evidence(signs: Signs, threshold: Threshold) -> Evidence:
     """That the training data itself is fitted poorly."""
     return _late("fit_ratio", signs.fit_ratio, threshold, signs)

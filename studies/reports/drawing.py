@@ -6,11 +6,22 @@ CSS.
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 
 from studies.importance import LeverImportance
 from studies.reports.axes import ACCURACIES, Axis, axis_of
-from studies.reports.figures import History, LearningCurve, Place, Slice
+from studies.reports.figures import (
+    TOP_FRACTION,
+    History,
+    LearningCurve,
+    Place,
+    Slice,
+    beyond,
+    is_drawn,
+    top_of,
+)
 
 BEST, OTHER, FAINT, GOOD = "#e8590c", "#4c8dcb", "#8d99a6", "#e8590c"
 KIND_COLORS = {"complete": OTHER, "pruned": FAINT, "diverged": "#d6336c"}
@@ -18,6 +29,12 @@ MAX_LEVERS = 12
 """Bars and lines beyond this many are too thin to read."""
 
 
+MARGIN = 0.05
+"""Of the axis beyond its outermost values."""
+LEAST_DECADES = 0.6
+"""Of the errors' axis: around one value from half of it to double."""
+ALL_WRONG = 0.02
+"""log10 of a share of errors of 1, and a little for the dots there."""
 MAX_TICKS = 10
 """Of an integer lever: each of its few settings gets a tick, and none lies between."""
 
@@ -85,9 +102,21 @@ def draw_history(data: History, metric: str) -> go.Figure:
         line={"color": BEST, "width": 2, "shape": "hv"},
         hoverinfo="skip",
     )
-    figure.update_xaxes(title_text="trial", showgrid=False)
+    n = int(data.trials["number"].max()) + 1
+    figure.update_xaxes(title_text="trial", showgrid=False, range=[-0.5, n - 0.5])
+    if n <= MAX_TICKS:
+        figure.update_xaxes(dtick=1)
     _scaled(figure, axis)
+    if axis.is_error:
+        figure.update_yaxes(range=_range_of_errors(axis.positions(data.trials["value"])))
     return styled(figure, height=320, legend=True)
+
+
+def _range_of_errors(shown: npt.NDArray[np.float64]) -> list[float]:
+    """In powers of ten: all values with some room, also around a single one, and hardly more than all wrong."""
+    low, high = float(np.log10(shown.min())), float(np.log10(shown.max()))
+    room = max(MARGIN * (high - low), (LEAST_DECADES - (high - low)) / 2)
+    return [low - room, min(high + room, ALL_WRONG)]
 
 
 def draw_importances(rows: Sequence[LeverImportance]) -> go.Figure:
@@ -124,12 +153,19 @@ def draw_importances(rows: Sequence[LeverImportance]) -> go.Figure:
 def draw_curves(curves: Sequence[LearningCurve], quantities: Sequence[str]) -> go.Figure:
     """Learning curves of ``quantities``: solid for validation, dotted for train (not for pruned trials)."""
     figure = go.Figure()
-    read = [value for curve in curves for name in quantities for value in curve.frame.get(name, ())]
+    top = top_of(curves, quantities)
+    read = [
+        value
+        for curve in curves
+        for name in quantities
+        for value in (curve.frame.get(name, ()) if is_drawn(curve, name) else ())
+        if value <= top
+    ]
     axis = axis_of(quantities, read)
     for curve in curves:
         for quantity in quantities:
             is_train = quantity.startswith("train")
-            if quantity not in curve.frame or (curve.role == "pruned" and is_train):
+            if quantity not in curve.frame or not is_drawn(curve, quantity):
                 continue
             figure.add_scatter(
                 x=curve.frame["epoch"],
@@ -147,6 +183,11 @@ def draw_curves(curves: Sequence[LearningCurve], quantities: Sequence[str]) -> g
             )
     figure.update_xaxes(title_text="epoch", showgrid=False)
     _scaled(figure, axis)
+    if beyond(curves, quantities):
+        lowest, highest = min(read), max(read)
+        ends = np.log10([lowest, highest]) if axis.is_log else np.array([lowest, highest])
+        margin = MARGIN * float(ends[1] - ends[0])
+        figure.update_yaxes(range=[ends[0] - margin, ends[1] + margin])
     return styled(figure, height=320)
 
 
@@ -178,6 +219,13 @@ def draw_slice(data: Slice, metric: str) -> go.Figure:
     return styled(figure, height=240)
 
 
+def _name_of_top(data: Sequence[Place]) -> str:
+    """The best tenth; of few trials, how many they are."""
+    trials = {number for place in data for number in place.trials["number"]}
+    n_top = len({number for place in data for number in place.trials.loc[place.trials["is_top"], "number"]})
+    return "best tenth" if n_top <= round(TOP_FRACTION * len(trials)) else f"best {n_top} of {len(trials)}"
+
+
 def draw_places(data: Sequence[Place]) -> go.Figure:
     """One line a lever, from its low to its high bound: all complete trials, and the best tenth in color."""
     shown = list(reversed(data[:MAX_LEVERS]))
@@ -193,7 +241,7 @@ def draw_places(data: Sequence[Place]) -> go.Figure:
             y=[row[1] for row in rows],
             customdata=[[row[3], row[2]] for row in rows],
             mode="markers",
-            name="best tenth" if is_top else "all complete trials",
+            name=_name_of_top(data) if is_top else "all complete trials",
             marker={"color": color, "opacity": opacity, "size": size, "line": {"width": 0}},
             hovertemplate="trial %{customdata[0]}: %{y} = %{customdata[1]}<extra></extra>",
         )

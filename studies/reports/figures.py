@@ -5,16 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from studies.records import HANDED_BACK, Outcome, StudyRecord, TrialRecord
+from studies.reports.axes import LOSSES
 
 N_CURVES = 5
 """Complete trials shown in the learning curves, the best first; the pruned ones stay faint behind them."""
 N_FAINT_CURVES = 30
 TOP_FRACTION = 0.1
 MIN_TOP = 3
+FAR_ABOVE = 10.0
+"""Times the usual curve's highest loss: a loss of 1e30 would press all others into a line (own design)."""
 KINDS = ("complete", "pruned", "diverged", "failed", "lost", "running", "waiting")
 
 
@@ -89,6 +93,15 @@ def history(record: StudyRecord) -> History:
     return History(trials=trials, best_so_far=best)
 
 
+def without_value(record: StudyRecord) -> list[int]:
+    """The diverged trials that the history has no place for."""
+    return [t.number for t in record.trials if kind_of(t) == "diverged" and not _is_finite(t.value)]
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
 def ordered(record: StudyRecord) -> list[TrialRecord]:
     """The complete trials, the best first."""
     sign = -1.0 if record.is_maximized else 1.0
@@ -106,6 +119,36 @@ def learning_curves(record: StudyRecord) -> list[LearningCurve]:
         for trial, role in roles
     ]
     return [curve for curve in curves if not curve.frame.empty]
+
+
+def top_of(curves: Sequence[LearningCurve], quantities: Sequence[str]) -> float:
+    """Where an axis of losses ends: far above the usual curve's highest reading, and never below the best trial's.
+
+    Infinite for what cannot blow up: accuracies, and quantities with readings below 0.
+    """
+    readings = [(curve.role, values) for curve in curves if len(values := _readings(curve, quantities))]
+    if not readings or not set(quantities) <= LOSSES or min(values.min() for _, values in readings) < 0.0:
+        return math.inf
+    best = [float(values.max()) for role, values in readings if role == "best"]
+    return max([FAR_ABOVE * float(np.median([values.max() for _, values in readings])), *best])
+
+
+def beyond(curves: Sequence[LearningCurve], quantities: Sequence[str]) -> list[int]:
+    """The trials whose curves leave the axis at the top."""
+    top = top_of(curves, quantities)
+    return sorted(curve.number for curve in curves if np.any(_readings(curve, quantities) > top))
+
+
+def _readings(curve: LearningCurve, quantities: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Those that are drawn: shape [any], finite."""
+    shown = [name for name in quantities if name in curve.frame and is_drawn(curve, name)]
+    values = np.asarray(curve.frame[shown], dtype=np.float64).ravel()
+    return np.asarray(values[np.isfinite(values)])
+
+
+def is_drawn(curve: LearningCurve, quantity: str) -> bool:
+    """A pruned trial's train curve would only clutter."""
+    return curve.role != "pruned" or not quantity.startswith("train")
 
 
 def curve_frame(trial: TrialRecord, record: StudyRecord) -> pd.DataFrame:

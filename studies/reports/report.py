@@ -20,6 +20,7 @@ from studies.diagnosis.verdict import best_in_words
 from studies.encoding import jsonable
 from studies.importance import Importances
 from studies.proofs import ProofRecord
+from studies.proven import proven_config
 from studies.records import StudyRecord
 from studies.reports import drawing, figures, wording
 from studies.reports.axes import ACCURACIES
@@ -29,6 +30,8 @@ from studies.reports.proof_figures import contested, draw_contested
 MAX_ROWS = 200
 """Trials in the table: more make a slow page and are no reading."""
 MAX_SLICES = 12
+MAX_NAMED = 10
+"""Trials that a caption names."""
 TEMPLATES = Path(__file__).parent / "templates"
 EVALUATOR_NAMES = {
     "ped_anova": "PED-ANOVA: what it took to be among the best",
@@ -98,6 +101,7 @@ def render(
         curves=_curves(record),
         places=_places(record, ranked),
         slices=_slices(record, ranked),
+        proven=proven_config(record),
         best=_best(record, findings, is_partial=bool(missing)),
         table=_table(record),
         time=_time(record),
@@ -144,8 +148,11 @@ def _history(record: StudyRecord) -> Drawing | None:
     data = figures.history(record)
     if data.trials.empty:
         return None
+    left_out = figures.without_value(record)
     caption = "Each dot is a trial, in the order of their start; the line is the best complete one so far."
     caption += _said_of_axis(record.metric)
+    if left_out:
+        caption += f" Diverged without a value, so not drawn: {_trials_named(left_out)}."
     return _drawing(drawing.draw_history(data, record.metric), "history", caption)
 
 
@@ -165,8 +172,18 @@ def _curves(record: StudyRecord) -> list[Drawing]:
             both = " Solid: validation; dotted: train." if len(present) == 2 else ""
             caption = f"Orange: the best trial; blue: the next best; gray: pruned or diverged.{both}"
             caption += _said_of_axis(present[0])
+            if clipped := figures.beyond(curves, present):
+                caption += (
+                    f" Beyond the top of the axis, since far above the others: {_trials_named(clipped)}."
+                )
             drawn.append(_drawing(drawing.draw_curves(curves, present), f"curves-{present[0]}", caption))
     return drawn
+
+
+def _trials_named(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:MAX_NAMED]))
+    more = f" and {len(numbers) - MAX_NAMED} more" if len(numbers) > MAX_NAMED else ""
+    return f"trial{'' if len(numbers) == 1 else 's'} {shown}{more}"
 
 
 def _said_of_axis(quantity: str) -> str:

@@ -30,6 +30,11 @@ def metric_value(value: float | None, metric: str) -> str:
     return number(value)
 
 
+def gain(value: float | None, metric: str) -> str:
+    """A difference of two values: of accuracies in percent points."""
+    return number(100.0 * value) if value is not None and metric in ACCURACIES else number(value)
+
+
 def duration(seconds: float) -> str:
     """In the unit a person would choose; a dash when it is not known."""
     if not math.isfinite(seconds):

@@ -227,7 +227,13 @@ def test_a_pruned_trial_is_compared_at_the_epoch_it_reached() -> None:
         ({"learning_rate": 1e-3}, {"update_ratio": 1e-6}, "learning_rate_too_low", "learning_rate", 0.5),
         ({"learning_rate": 1.0}, {"update_ratio": 0.5}, "learning_rate_too_high", "learning_rate", 0.1),
         ({"weight_decay": 0.1}, {}, "over_regularized", "weight_decay", 0.002),
-        ({"dropout": 0.6}, {"probe_accuracy": (0.45,) * 6}, "over_regularized", "dropout", 0.3),
+        (
+            {"dropout": 0.6},
+            {"probe_accuracy": (0.45,) * 6, "probe_loss": (1.6,) * 6},
+            "over_regularized",
+            "dropout",
+            0.3,
+        ),
         ({"width": 4}, {}, "undercapacity", "width", 64),
         ({"depth": 0}, {}, "undercapacity", "depth", 1),
         ({"momentum": 0.99}, {}, "momentum_too_high", "momentum", 0.9),
@@ -240,7 +246,7 @@ def test_a_poor_fit_is_traced_to_its_lever(
     """A flat loss with one lever at work names that lever and moves it the right way."""
     flat = (1.8, 1.79, 1.80, 1.79, 1.80, 1.79)
     poor = (0.35,) * 6
-    trial = trial_of(flat, poor, flat, poor, config=config, probe_loss=flat, **changes)
+    trial = trial_of(flat, poor, flat, poor, config=config, **{"probe_loss": flat, **changes})
     (finding,) = diagnose_record(study_of(trial))
     assert finding.symptom == "plateau"
     assert finding.causes[0].name == cause
@@ -323,6 +329,91 @@ def test_oscillation_has_other_causes_than_the_rate(config: dict[str, float], ca
     trial = CASES["oscillation"]().trials[0]
     (finding,) = diagnose_record(study_of(dataclasses.replace(trial, config={**trial.config, **config})))
     assert finding.causes[0].name == cause
+
+
+def _flat(number: int, accuracy: float) -> TrialRecord:
+    """A plateau at an accuracy; the lower, the farther from what is possible."""
+    flat, poor = (1.8,) * 10, (accuracy,) * 10
+    return trial_of(flat, poor, flat, poor, number=number)
+
+
+def test_the_clearest_case_is_the_worst_one() -> None:
+    """Not the first one: trial 2 is farther below what is possible than trials 1 and 3, equally surely."""
+    record = study_of(good_trial(0), _flat(1, 0.40), _flat(2, 0.30), _flat(3, 0.35))
+    (finding,) = diagnose_record(record)
+    assert (finding.symptom, finding.trial) == ("plateau", 2)
+
+
+def test_equal_evidence_is_told_apart_by_value() -> None:
+    """Two losses that are NaN: the one whose trial has the worse value, and none is the worst."""
+    nan = (0.9, math.nan, math.nan)
+    dead = [trial_of(nan, number=n, outcome=Outcome.DIVERGED) for n in (1, 2, 3)]
+    values = [0.5, 0.2, 0.4]
+    trials = [dataclasses.replace(t, value=v) for t, v in zip(dead, values, strict=True)]
+    (finding,) = diagnose_record(study_of(good_trial(0), *trials))
+    assert finding.trial == 2
+
+
+def test_a_blocker_of_a_trial_says_why_it_is_less_in_its_study() -> None:
+    """With --trial it is a blocker; in a study with a best trial a warning, and where it is rare a note."""
+    nan = (0.9, math.nan, math.nan)
+    dead = [trial_of(nan, number=n, outcome=Outcome.DIVERGED) for n in (1, 7, 8)]
+    good = [good_trial(n) for n in (0, 2, 3, 4, 5, 6)]
+    common = study_of(*good, *dead)
+    (alone,) = diagnose_record(common, 1)
+    assert (alone.severity, "of the study" in alone.sentence) == (Severity.BLOCKER, False)
+    among = next(finding for finding in diagnose_record(common) if finding.trial == 1)
+    assert among.severity is Severity.WARNING
+    assert "A blocker of trial 1, a warning of the study: the study has a best trial" in among.sentence
+    rare = study_of(*good, dead[0])
+    noted = next(finding for finding in diagnose_record(rare) if finding.trial == 1)
+    assert noted.severity is Severity.NOTE
+    assert noted.sentence.endswith("A blocker of trial 1, a note of the study: only 1 of 7 trials show it.")
+
+
+def test_a_loss_that_was_never_told_has_not_diverged() -> None:
+    """NaN losses in rows without a learning rate are readings that nobody took; with one they are losses."""
+    trial = trial_of((math.nan,) * 4)
+    assert trial.telemetry is not None
+    told = diagnose_record(study_of(trial))
+    assert [finding.symptom for finding in told] == ["divergence"]
+    rows = tuple(
+        dataclasses.replace(row, learning_rate=math.nan) if row.epoch else row
+        for row in trial.telemetry.epochs
+    )
+    never = dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+    assert diagnose_record(study_of(never)) == []
+    assert any("`watch.step(loss, inputs, targets)`" in text for text in missing_evidence(study_of(never)))
+
+
+def test_a_rate_that_moves_nothing_comes_before_dropout_and_decay() -> None:
+    """The answers of a network that has hardly learned flip at any noise: its loss does not mind dropout of 0.1."""
+    config = {"learning_rate": 2.1e-4, "dropout": 0.098, "weight_decay": 3.8e-6}
+    flat = (2.29, 2.288, 2.286, 2.284, 2.282, 2.28)
+    trial = trial_of(
+        flat,
+        (0.11,) * 6,
+        flat,
+        (0.20,) * 6,
+        config=config,
+        update_ratio=2e-5,
+        probe_loss=tuple(loss - 0.01 for loss in flat),
+        probe_accuracy=(0.20,) * 6,
+    )
+    (finding,) = diagnose_record(study_of(trial))
+    assert finding.causes[0].name is CauseName.LEARNING_RATE_TOO_LOW
+    assert CauseName.OVER_REGULARIZED not in {cause.name for cause in finding.causes}
+    assert {edit.lever for remedy in finding.remedies for edit in remedy.edits}.isdisjoint(
+        {"dropout", "weight_decay"}
+    )
+
+
+def test_a_poor_fit_is_told_by_its_two_numbers() -> None:
+    """The losses on both splits, and no ratio."""
+    poor = (0.75,) * 6
+    trial = trial_of((0.8,) * 6, poor, (0.82,) * 6, poor, config={"width": 4}, probe_loss=(0.8,) * 6)
+    (finding,) = diagnose_record(study_of(trial))
+    assert "its late loss is 0.8 on the training data and 0.82 on validation" in finding.sentence
 
 
 def test_dead_units_harm_where_the_fit_is_poor_or_others_do_better() -> None:

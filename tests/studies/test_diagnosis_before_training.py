@@ -20,7 +20,7 @@ from studies.diagnosis.symptoms import TRIAL_SYMPTOMS
 from studies.diagnosis.symptoms.abnormal_start import growth_per_layer
 from studies.diagnosis.symptoms.saturating_loss import lowest_of_probabilities
 from studies.diagnosis.symptoms.skewed_classes import class_drift
-from studies.readings import NAN, LayerProbe
+from studies.readings import NAN, CodeProbe, LayerProbe
 from studies.records import Outcome, TrialRecord
 from tests import cases
 from tests.cases import LN10, good_trial, step_zero, study_of, trial_of
@@ -407,8 +407,42 @@ def test_what_was_not_probed_is_said() -> None:
     """Data, validation samples and the untrained network: one sentence each, with the way to get it."""
     assert missing_evidence(study_of(good_trial())) == []
     assert ["watch.step" in text for text in missing_evidence(study_of(_without(data=None)))] == [True]
-    unseen = dataclasses.replace(cases.DATA, n_validation=0)
-    assert ["validation=(x, y)" in text for text in missing_evidence(study_of(_without(data=unseen)))] == [
-        True
-    ]
+    unseen = dataclasses.replace(cases.DATA, validation_class_counts=())  # as a loop that validates by itself
+    (text,) = missing_evidence(study_of(_without(data=unseen)))
+    assert all(said in text for said in ("copies", "shifted inputs", "validation=(x, y)"))
     assert ["first step" in text for text in missing_evidence(study_of(_without(step_zero=None)))] == [True]
+
+
+@pytest.mark.parametrize(("share", "said"), [(1.0, "100% of"), (0.123, "12.3% of"), (0.005, "0.5% of")])
+def test_copies_are_told_as_a_percentage(share: float, said: str) -> None:
+    """1.0 of the samples would read as one of them."""
+    trial = good_trial(data=dataclasses.replace(cases.DATA, overlap_fraction=share))
+    (finding,) = diagnose_record(study_of(trial))
+    assert finding.sentence == f"{said} the validation samples are in the train split too, value for value."
+
+
+def test_an_optimizer_of_another_model_is_a_blocker() -> None:
+    """None of the layers is in it: nothing is trained, and the advice names the loop's own optimizer."""
+    start = cases.step_zero()
+    stuck = tuple(dataclasses.replace(layer, is_trainable=False) for layer in start.layers)
+    trial = good_trial(probe=dataclasses.replace(start, layers=stuck), config={"optimizer": "NAdam"})
+    assert trial.telemetry is not None
+    code = CodeProbe(n_layers_not_optimized=len(stuck))
+    (finding,) = diagnose_record(
+        study_of(dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, code=code)))
+    )
+    assert (finding.symptom, finding.severity) == ("frozen_layers", Severity.BLOCKER)
+    assert "none of the model's weights" in finding.sentence
+    assert "torch.optim.NAdam(model.parameters(), ...)" in finding.remedies[0].sentence
+
+
+@pytest.mark.parametrize("n_epochs", [4, 12])
+def test_a_missing_zero_grad_is_a_blocker_however_long_it_trains(n_epochs: int) -> None:
+    """By itself, and not by what follows from it in so many epochs."""
+    losses = tuple(0.9**n for n in range(n_epochs))
+    trial = trial_of(losses, losses, losses, losses)
+    assert trial.telemetry is not None
+    code = CodeProbe(stale_gradient_share=1.0)
+    record = study_of(dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, code=code)))
+    first = diagnose_record(record)[0]
+    assert (first.symptom, first.severity) == ("stale_gradients", Severity.BLOCKER)

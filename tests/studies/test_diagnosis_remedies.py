@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from studies.diagnosis import remedies
-from studies.diagnosis.actions import ACTIONS
+from studies.diagnosis.actions import ACTIONS, warm_up_by_hand
 from studies.diagnosis.finding import Cause, CauseName
 from studies.diagnosis.situation import Situation
 from studies.records import Outcome
@@ -38,7 +38,13 @@ RULES: list[tuple[remedies.Rule, dict[str, Any], str, Any, dict[str, Any]]] = [
     (remedies.more_augmentation, {"model": "cnn"}, "augmentation", 0.3, {"model": "mlp"}),
     (remedies.deeper, {"depth": 0}, "depth", 1, {"depth": 1}),
     (remedies.more_weight_decay, {"weight_decay": 1e-4}, "weight_decay", 1e-3, {"weight_decay": 0.1}),
-    (remedies.less_weight_decay, {"weight_decay": 1e-6}, "weight_decay", 0.0, {"weight_decay": 0.0}),
+    (
+        remedies.less_weight_decay,
+        {"weight_decay": 1e-6, "learning_rate": 4e3},
+        "weight_decay",
+        0.0,
+        {"weight_decay": 1e-6},
+    ),
     (remedies.smooth_labels, {}, "label_smoothing", 0.1, {"label_smoothing": 0.1}),
     (remedies.stop_early, {}, "patience", 3, {"patience": 5}),
     (remedies.wider, {"width": 256}, "width", 512, {"width": 512}),
@@ -75,7 +81,7 @@ def test_every_rule_is_used_and_tested() -> None:
     used = {rule for rules in remedies.REMEDIES.values() for rule in rules}
     tested = {row[0] for row in RULES}
     actions = {rule for rules in ACTIONS.values() for rule in rules}
-    assert used - tested == {remedies.more_data, remedies.less_of_the_stronger, *actions}
+    assert used - tested == {remedies.more_data, remedies.less_of_the_stronger, warm_up_by_hand, *actions}
     assert tested <= used
 
 
@@ -152,13 +158,39 @@ def test_the_stronger_regularizer_goes_first() -> None:
         (0.5,) * 6,
         probe_loss=flat,
         probe_accuracy=(0.5,) * 6,
-        config={"dropout": 0.6, "weight_decay": 1e-4},
+        config={"dropout": 0.6, "weight_decay": 1e-2},
     )
     found = remedies.remedies_for(
         [Cause(name=CauseName.OVER_REGULARIZED, confidence=0.9)], Situation(trial=dear)
     )
     assert [remedy.edits[0].lever for remedy in found[:2]] == ["dropout", "weight_decay"]
     assert remedies.less_of_the_stronger(situation(dropout=0.6)) is None
+
+
+def test_each_cause_keeps_its_first_remedy() -> None:
+    """Where the likeliest causes alone would fill the list, and a loop of one's own gets its warmup as an action."""
+    causes = [
+        Cause(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.6),
+        Cause(name=CauseName.MISSING_WARMUP, confidence=0.5),
+        Cause(name=CauseName.MOMENTUM_TOO_HIGH, confidence=0.4),
+    ]
+    own = {"learning_rate": 0.5, "clip_norm": 0.0, "schedule": "constant", "batch_size": 32, "momentum": 0.99}
+    trial = dataclasses.replace(good_trial(), config=own)
+    found = remedies.remedies_for(causes, Situation(trial=trial))
+    assert len(found) == remedies.MAX_REMEDIES
+    assert [edit.lever for remedy in found for edit in remedy.edits] == [
+        "learning_rate",
+        "clip_norm",
+        "momentum",
+    ]
+    assert [remedy.action is not None and "LinearLR" in remedy.action for remedy in found].count(True) == 1
+
+
+def test_weight_decay_that_hardly_pulls_is_no_remedy() -> None:
+    """Of 1e-4 at these updates a fortieth of each is decay; where updates were not read nobody knows."""
+    assert remedies.less_weight_decay(situation(weight_decay=1e-3)) is None
+    unread = Situation(trial=dataclasses.replace(good_trial(), telemetry=None, config={"weight_decay": 1e-3}))
+    assert remedies.less_weight_decay(unread) is not None
 
 
 def test_weight_decay_is_lowered_to_a_twentieth_of_the_updates() -> None:
@@ -196,3 +228,11 @@ def test_images_are_augmented_before_anything_else_is_done_about_overfitting() -
         (Cause(name=CauseName.OVERFITTING, confidence=0.9),), situation(model="cnn", width=64)
     )
     assert found[0].edits[0].lever == "augmentation"
+
+
+@pytest.mark.parametrize(("batch_size", "kind"), [(4, "layer"), (64, "batch")])
+def test_small_minibatches_are_normalized_by_layer(batch_size: int, kind: str) -> None:
+    """The statistics of a handful of samples are noise."""
+    remedy = remedies.normalize_layers(situation(batch_size=batch_size, normalization="none"))
+    assert remedy is not None
+    assert remedy.edits[0].value == kind

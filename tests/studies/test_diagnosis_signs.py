@@ -24,6 +24,7 @@ def test_a_trial_without_readings_has_no_signs() -> None:
         signs.fit_ratio,
         signs.accuracy_gap,
         signs.train_mode_cost,
+        signs.train_mode_loss,
         signs.explained,
         signs.late_fall,
         signs.doubling_fall,

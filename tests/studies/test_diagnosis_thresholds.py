@@ -205,7 +205,15 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
     (thresholds.DECAY_SHARE, lambda x: stuck(config={"weight_decay": 0.04 * x}), "over_regularized", True),
     (
         thresholds.TRAIN_MODE_COST,
-        lambda x: stuck(probe_loss=(1.8,) * 10, probe_accuracy=(0.35 + x,) * 10, config={"dropout": 0.3}),
+        lambda x: stuck(probe_loss=(1.6,) * 10, probe_accuracy=(0.35 + x,) * 10, config={"dropout": 0.3}),
+        "over_regularized",
+        True,
+    ),
+    (
+        thresholds.TRAIN_MODE_LOSS,
+        lambda x: stuck(
+            probe_loss=(1.8 * (1.0 - x),) * 10, probe_accuracy=(0.5,) * 10, config={"dropout": 0.3}
+        ),
         "over_regularized",
         True,
     ),

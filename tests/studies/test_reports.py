@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search_spaces.edits import Edit, EditKind
-from studies.diagnosis import Evidence, diagnose_record
+from studies.diagnosis import Evidence, Finding, Remedy, Severity, diagnose_record
 from studies.importance import importances_of
 from studies.readings import NAN
 from studies.records import Outcome, StudyRecord, TrialRecord
@@ -349,6 +349,65 @@ def test_ticks_are_few_enough_to_read(lowest: float, dtick: object) -> None:
     figure = drawing.draw_history(figures.history(cases.study_of(*trials)), "validation_loss")
     assert figure.layout.yaxis.type == "log"
     assert figure.layout.yaxis.dtick == dtick
+
+
+def blown_up(number: int) -> TrialRecord:
+    losses = (2.3, 1e6, 1e30)
+    return cases.trial_of(losses, validation_loss=losses, number=number, outcome=Outcome.DIVERGED)
+
+
+def test_one_diverged_trial_does_not_stretch_the_axis(tmp_path: Path) -> None:
+    """It leaves at the top, which the caption says; without one the axis is plotly's own."""
+    record = cases.study_of(*(cases.good_trial(n) for n in range(3)), blown_up(3))
+    quantities = ["train_loss", "validation_loss"]
+    curves = figures.learning_curves(record)
+    assert figures.beyond(curves, quantities) == [3]
+    low, high = drawing.draw_curves(curves, quantities).layout.yaxis.range
+    assert low < high < 2.0, "powers of ten"
+    page = page_of(record, tmp_path)
+    assert "Beyond the top of the axis, since far above the others: trial 3." in page
+    assert "Diverged without a value, so not drawn: trial 3." in page
+    usual = figures.learning_curves(cases.study_of(cases.good_trial()))
+    assert drawing.draw_curves(usual, quantities).layout.yaxis.range is None
+    assert figures.beyond(curves, ["train_accuracy"]) == []
+
+
+def test_one_trial_has_an_axis_of_its_own_size() -> None:
+    """No trial -1, and no more errors than all; few trials have a tick each."""
+    figure = drawing.draw_history(figures.history(cases.study_of(cases.good_trial())), "validation_accuracy")
+    assert list(figure.layout.xaxis.range) == [-0.5, 0.5]
+    assert figure.layout.xaxis.dtick == 1
+    low, high = figure.layout.yaxis.range
+    assert low < np.log10(figure.data[0].y[0]) < high <= drawing.ALL_WRONG
+    assert high - low == pytest.approx(drawing.LEAST_DECADES)
+
+
+@pytest.mark.parametrize(("n", "name"), [(6, "best 3 of 6"), (40, "best tenth")])
+def test_the_legend_says_how_many_are_the_best(n: int, name: str) -> None:
+    """Of few trials three are more than a tenth."""
+    rate = {"learning_rate": FloatDistribution(1e-4, 1.0, log=True)}
+    trials = [
+        dataclasses.replace(
+            cases.good_trial(i),
+            params={"learning_rate": 0.01 + i / 100},
+            distributions=rate,
+            value=0.5 + i / 100,
+        )
+        for i in range(n)
+    ]
+    assert drawing.draw_places(figures.places(cases.study_of(*trials))).data[1].name == name
+
+
+def test_names_in_backticks_are_code(tmp_path: Path) -> None:
+    """In what is seen and in the remedies alike; nothing is left raw."""
+    remedy = Remedy(sentence="Call `model.eval()`.", action="Call it.")
+    finding = Finding(
+        trial=0, symptom="evaluation_mode", severity=Severity.WARNING, sentence="`a` <b>.", remedies=(remedy,)
+    )
+    path = write_report(cases.study_of(cases.good_trial()), [finding], NO_IMPORTANCES, tmp_path / "r.html")
+    page = path.read_text(encoding="utf-8")
+    assert "Call <code>model.eval()</code>." in page
+    assert "<code>a</code> &lt;b&gt;." in page
 
 
 # --- Drawing: that it draws

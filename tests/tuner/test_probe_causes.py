@@ -1,6 +1,7 @@
 """`--probe-causes`: a training whose findings leave their causes in doubt goes on for a moment, and is asked."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,40 @@ def test_the_command_line_asks_where_it_is_told_to(tmp_path: Path) -> None:
     ran = CliRunner().invoke(app, [*arguments, "--probe-causes", "--save", str(tmp_path / "saved")])
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.stdout)["outcome"] == "completed"
+
+
+def told(arguments: list[str]) -> str:
+    return " ".join(CliRunner().invoke(app, ["train", *arguments, "--quiet"]).stdout.split())
+
+
+TASK = ["--task", "tests.problems:blob_arrays", "--epochs", "3"]
+
+
+@pytest.mark.usefixtures("in_doubt")
+def test_the_command_line_says_what_came_of_it() -> None:
+    """The loss as it was and with each change, in one line."""
+    said = told([*TASK, "--set", "learning_rate=1", "--set", "batch_size=16", "--probe-causes"])
+    assert re.search(
+        r"Probed in \d+ more steps the train loss went from \S+ to \S+ as it was, to \S+ with 0.1 times the last "
+        r"learning rate, to \S+ with 3 times",
+        said,
+    )
+
+
+def test_the_command_line_says_that_nothing_was_probed() -> None:
+    """Why, and nothing of probes where nobody asked."""
+    assert "Probed nothing, since the causes of its findings are not in doubt." in told(
+        [*TASK, "--probe-causes"]
+    )
+    diverged = told([*TASK, "--set", "learning_rate=1e30", "--probe-causes"])
+    assert "Probed nothing, since the training ended as diverged" in diverged
+    assert "divergence in trial" not in diverged, "there is no study, so no trial"
+    assert "Probed" not in told(TASK)
+
+
+def test_next_commands_keep_what_was_typed() -> None:
+    """The task and the settings; a search is not held to those of the levers that it searches."""
+    said = told([*TASK, "--set", "learning_rate=0.2", "--set", "width=8"])
+    own = "--task tests.problems:blob_arrays"
+    assert f"tuner train --save runs/mine {own} --set learning_rate=0.2 --set width=8 --epochs 3" in said
+    assert f"tuner search --space quick {own} --set width=8 --epochs 3" in said

@@ -97,4 +97,6 @@ def main() -> None:
 
 def _fail(error: Exception | str, code: int) -> None:
     typer.echo(f"error: {error}", err=True)
+    for line in getattr(error, "__notes__", ()):  # what to do instead, a line each
+        typer.echo(f"  {line}", err=True)
     sys.exit(code)

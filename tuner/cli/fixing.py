@@ -20,7 +20,8 @@ from tuner.cli.output import (
 from tuner.cli.progress import showing_progress
 
 if TYPE_CHECKING:
-    from studies.telling import Told
+    from pathlib import Path
+
     from tuner.proving import Proof, Tried
     from tuner.proving.fixing import PreparedFix
 
@@ -70,6 +71,8 @@ def fix(
     if dry_run:
         _show_plan(found, as_json=as_json)
         return
+    if found.chosen:
+        note(found.chosen, quiet=quiet)
     note(_cost(found), quiet=quiet)
     try:
         with showing_progress(quiet=quiet) as show:
@@ -88,11 +91,16 @@ def fix(
     except UnendedProofError as error:
         note(f"error: {error}")
         sys.exit(TRAINING_FAILED)
-    _end(proof, study=study, as_json=as_json, told=_tell(found, storage, quiet=quiet), fixed=found)
+    _end(proof, study=study, as_json=as_json, told=_tell(found, proof, storage, quiet=quiet), fixed=found)
 
 
-def _tell(found: "PreparedFix", storage: str | None, *, quiet: bool) -> "Told":
-    """The report and the dashboard's note of the study that was mended, with the verdicts."""
+def _tell(found: "PreparedFix", proof: "Proof", storage: str | None, *, quiet: bool) -> "Path":
+    """The report and the dashboard's note of the study that was mended, with the verdicts.
+
+    What told the same verdict before is left as it is: all of the study is measured anew for a report.
+    """
+    if found.report_tells(proof):
+        return found.recorded.paths.report
     from studies.recorded import open_study
     from studies.telling import publish_study, write_study_report
 
@@ -100,7 +108,7 @@ def _tell(found: "PreparedFix", storage: str | None, *, quiet: bool) -> "Told":
     recorded = open_study(found.recorded.name, storage, writable=True)
     told = write_study_report(recorded)
     publish_study(recorded, told)
-    return told
+    return told.path
 
 
 def _end(
@@ -108,14 +116,14 @@ def _end(
     *,
     study: str,
     as_json: bool,
-    told: "Told | None" = None,
+    told: "Path | None" = None,
     fixed: "PreparedFix | None" = None,
 ) -> NoReturn:
     path = None
     if fixed is not None and proof.config is not None:
         path = fixed.recorded.paths.fixed_config(fixed.faulty.number)
     if as_json:
-        extras = {"study": study, "file": path and str(path), "report": told and str(told.path)}
+        extras = {"study": study, "file": path and str(path), "report": told and str(told)}
         print_json({**proof.to_json(), **extras})
     else:
         _show(proof, study=study)
@@ -132,6 +140,7 @@ def _show_plan(found: "PreparedFix", *, as_json: bool) -> None:
             {
                 "study": found.recorded.name,
                 "trial": found.faulty.number,
+                "chosen": found.chosen,
                 "finding": found.finding.to_json(),
                 "replicates": found.replicates,
                 "configs": list(contest.configs),
@@ -144,6 +153,8 @@ def _show_plan(found: "PreparedFix", *, as_json: bool) -> None:
         return
     say(f" {found.finding.symptom} in trial {found.faulty.number}", head=found.finding.severity.value)
     say_hanging("  ", found.finding.sentence, margin=2)
+    if found.chosen:
+        say_hanging("  ", found.chosen, margin=2)
     rows = [(label, len(found.seeds), config["epochs"]) for label, config in contest.configs.items()]
     table(("config", "trainings", "epochs"), rows, right=("trainings", "epochs"))
     for each in contest.left_out:
@@ -177,14 +188,15 @@ def _show(proof: "Proof", *, study: str) -> None:
     for each in proof.remedies:
         _show_tried(each)
     for left in proof.left_out:
-        say_hanging("not tried", f"{left.remedy.sentence} ({left.why})", style="dim", margin=12)
+        if left.remedy.sentence not in proof.sentence:  # the verdict of nothing but an action is the action
+            say_hanging("not tried", f"{left.remedy.sentence} ({left.why})", style="dim", margin=12)
     say()
     say_hanging("Verdict", proof.sentence, style="bold", margin=10)
     if proof.remedies:
         say_hanging(
             "",
-            f"by {proof.metric.replace('_', ' ')}, since {proof.reason}; the intervals hold together with 95%, "
-            f"each by itself with {proof.confidence:.2%}",
+            f"by {proof.metric.replace('_', ' ')}, since {proof.reason}; together the {100 * proof.confidence:.4g}% "
+            f"intervals hold with 95%",
             margin=10,
         )
 

@@ -163,14 +163,19 @@ def show_importances(found: "Importances", *, limit: int | None = None, missing:
     _show_missing(missing)
 
 
-def show_findings(findings: Sequence["Finding"], *, missing: Sequence[str] = ()) -> None:
+def show_findings(
+    findings: Sequence["Finding"], *, missing: Sequence[str] = (), is_one_training: bool = False
+) -> None:
+    """The findings; those of one training without a trial's number, since there is no study."""
     if not findings:
         limit = " in what could be judged" if missing else ""
         say(f"  nothing wrong was found{limit}", head="\nFindings")
     for finding in findings:
-        where = "study" if finding.trial is None else f"trial {finding.trial}"
+        where = (
+            "" if is_one_training else " in study" if finding.trial is None else f" in trial {finding.trial}"
+        )
         color = {"blocker": "red", "warning": "yellow"}.get(finding.severity.value, "cyan")
-        say(f" {finding.symptom} in {where}", head=f"\n{finding.severity.value}", style=color)
+        say(f" {finding.symptom}{where}", head=f"\n{finding.severity.value}", style=color)
         say_hanging("  ", finding.sentence, margin=2)
         if finding.causes:
             said = ", ".join(f"{cause.name} ({cause.confidence:.2g})" for cause in finding.causes)
@@ -187,8 +192,11 @@ def show_findings(findings: Sequence["Finding"], *, missing: Sequence[str] = ())
 
 
 def _seen(evidence: "Evidence") -> str:
+    from studies.diagnosis.thresholds.threshold import UNCALIBRATED
+
     where = f" in {evidence.place}" if evidence.place else ""
-    limit = f"threshold {number(evidence.threshold)}; {evidence.source}"
+    source = evidence.source.replace(UNCALIBRATED, "")  # docs/symptoms.md says so of each threshold
+    limit = f"threshold {number(evidence.threshold)}; {source}"
     return f"{evidence.quantity} = {number(evidence.value)}{where} ({limit})"
 
 

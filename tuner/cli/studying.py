@@ -1,6 +1,6 @@
 """``tuner list``, ``tuner show`` and ``tuner delete``."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from tuner.cli.output import (
     number,
     print_json,
     say,
+    say_hanging,
     show_best,
     show_trials_line,
     table,
@@ -20,6 +21,7 @@ from tuner.cli.output import (
 _NOT_OURS, _WATCHED = "(not made by symptune)", "(a watched loop)"
 
 if TYPE_CHECKING:
+    from studies.proven import ProvenConfig
     from studies.records import StudyRecord
 
 
@@ -98,10 +100,12 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """A study: its plan, its best config, its trials."""
+    from studies.proven import proven_config
     from studies.recorded import open_study
 
     recorded = open_study(study, storage)
     record = recorded.record(telemetry=False)
+    proven = proven_config(record)
     if as_json:
         trials = [
             {
@@ -116,13 +120,30 @@ def show(
             }
             for trial in record.trials
         ]
-        print_json({"study": record.name, "plan": record.plan, "n_trials": record.counts, "trials": trials})
+        told = {"study": record.name, "plan": record.plan, "n_trials": record.counts, "trials": trials}
+        print_json({**told, "proven": None if proven is None else _proven_json(proven)})
         return
     _show_plan(record)
     show_trials_line(record)
     show_best(record, record.best)
+    if proven is not None:
+        say_hanging("Proven", proven.sentence.removeprefix("Proven "), style="bold", margin=8)
     _show_trials(record, limit=limit)
-    next_commands(f"tuner report {study}", f"tuner diagnose {study}")
+    own = [] if proven is None else [proven.command]
+    next_commands(*own, f"tuner report {study}", f"tuner diagnose {study}")
+
+
+def _proven_json(proven: "ProvenConfig") -> dict[str, Any]:
+    return {
+        "trial": proven.proof.trial,
+        "change": proven.remedy.label,
+        "metric": proven.proof.metric,
+        "mean": proven.value.mean,
+        "low": proven.value.low,
+        "high": proven.value.high,
+        "n_seeds": proven.value.n,
+        "file": str(proven.file),
+    }
 
 
 def _show_plan(record: "StudyRecord") -> None:

@@ -1,6 +1,8 @@
 """``tuner train`` and ``tuner export``: one config, and the weights that come of it."""
 
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,7 @@ from tuner.cli.output import (
     number,
     print_json,
     say,
+    say_hanging,
     set_up_logging,
     show_findings,
     table,
@@ -22,6 +25,7 @@ from tuner.cli.output import (
 
 if TYPE_CHECKING:
     from studies.readings import EpochReadings
+    from tuner.one_training import Training
 
 TRAINING_FAILED = 1
 
@@ -86,7 +90,21 @@ def train(
     if as_json:
         print_json(trained.to_json())
     else:
-        _show(trained, save=save, study=study)
+        _show(trained)
+        if probe_causes:
+            say_hanging("Probed", _probed(trained), style="bold", margin=8)
+        own = [f"--config {shlex.quote(str(config))}"] if config is not None else []
+        own += _flags(settings, epochs=epochs, seed=seed, model=model)
+        tuned = _flags(_not_searched(settings), epochs=epochs, seed=None, model=model)
+        next_commands(
+            *([f"tuner diagnose {study}"] if study is not None else []),
+            *(
+                [_command("train --save runs/mine", task, own) + "   (keeps config and weights)"]
+                if study is None and save is None
+                else []
+            ),
+            _command("search --space quick", task, tuned),
+        )
     if trained.interrupted_by is not None:
         sys.exit(trained.interrupted_by)
 
@@ -162,7 +180,53 @@ class _EpochLines:
         )
 
 
-def _show(trained: Any, *, save: Path | None, study: str | None) -> None:
+def _command(start: str, task: str, flags: Sequence[str]) -> str:
+    """With what the user's own command said."""
+    shown = [] if task == "auto" else [f"--task {shlex.quote(task)}"]
+    return " ".join(["tuner", start, *shown, *flags])
+
+
+def _flags(
+    settings: Sequence[str] | None, *, epochs: int | None, seed: int | None, model: str | None
+) -> list[str]:
+    named = [
+        f"--{name} {shlex.quote(str(value))}"
+        for name, value in (("epochs", epochs), ("seed", seed), ("model", model))
+        if value is not None
+    ]
+    return [*(f"--set {shlex.quote(setting)}" for setting in settings or ()), *named]
+
+
+def _not_searched(settings: Sequence[str] | None) -> list[str]:
+    """Those of the settings that leave the levers of the quick space free."""
+    from search_spaces import preset
+
+    searched = {name for lever in preset("quick").levers for name in (lever.name, lever.key)}
+    return [each for each in settings or () if each.partition("=")[0].strip() not in searched]
+
+
+def _probed(trained: "Training") -> str:
+    """What was probed and what came of it, or why nothing was."""
+    from studies.diagnosis.counterfactuals import CHANGES, Change
+    from studies.records import Outcome
+
+    answers = trained.telemetry.counterfactuals
+    if not answers:
+        return (
+            "nothing, since the causes of its findings are not in doubt."
+            if trained.outcome in {Outcome.COMPLETED, Outcome.STOPPED_EARLY}
+            else f"nothing, since the training ended as {trained.outcome.value.replace('_', ' ')}, "
+            f"which nothing can go on from."
+        )
+    first = answers[0]
+    losses = [f"{number(each.loss_after, 3)} with {CHANGES[Change(each.change)]}" for each in answers]
+    return (
+        f"in {first.n_steps} more steps the train loss went from {number(first.loss_before, 3)} to "
+        f"{number(first.unchanged_loss_after, 3)} as it was, to {', to '.join(losses)}; the causes are ranked by that."
+    )
+
+
+def _show(trained: "Training") -> None:
     say(f"  {trained.outcome.sentence} {trained.outcome.hint}", head=f"\n{trained.outcome.value}")
     best = metric_value(trained.value, trained.metric)
     say(f"{best} {trained.metric} in epoch {trained.best_epoch}", head="Best  ")
@@ -177,10 +241,4 @@ def _show(trained: Any, *, save: Path | None, study: str | None) -> None:
             rows,
             right=("gradient norm", "update ratio", "dead units"),
         )
-    show_findings(trained.findings, missing=trained.not_judged)
-    commands = ["tuner search --space quick"]
-    if study is not None:
-        commands.insert(0, f"tuner diagnose {study}")
-    elif save is None:
-        commands.insert(0, "tuner train --save runs/mine   (keeps config and weights)")
-    next_commands(*commands)
+    show_findings(trained.findings, missing=trained.not_judged, is_one_training=True)

@@ -1,5 +1,6 @@
 """Which fault of a study is to be mended, and which of its trials is a healthy one to measure by."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ from search_spaces.errors import ConfigurationError
 from studies.diagnosis import Finding, Severity, diagnose_record
 from studies.diagnosis.reference import chance_accuracy, has_learned, trained, validation_error
 from studies.plan import StudyPlan
-from studies.records import StudyRecord, TrialRecord
+from studies.records import Outcome, StudyRecord, TrialRecord
 from tuner.searching.objective import OF_THE_SPLIT
 
 SINGLE_TRAININGS = "none"
@@ -28,6 +29,27 @@ def top_fault(faults: Sequence[Finding], *, is_of_one_trial: bool) -> Finding | 
     by_lever = [each for each in faults if each.trial is not None and has_edits(each)]
     candidates = faults if is_of_one_trial else by_lever or faults
     return candidates[0] if candidates else None
+
+
+def cases_of(record: StudyRecord) -> list[Finding]:
+    """Each trial's first fault with remedies by a lever: by severity, then by how badly the trial did, the worst first.
+
+    A diverged trial did worst; a tie goes to the earliest trial.
+    """
+    judged = [trial for trial in record.trials if trial.outcome is Outcome.DIVERGED or trial.is_complete]
+    cases = [
+        (-fault.severity.rank, _standing(trial, record), fault)
+        for trial in judged
+        if (fault := next(filter(has_edits, faults_of(record, trial.number)), None)) is not None
+    ]
+    return [fault for *_badness, fault in sorted(cases, key=lambda case: case[:-1])]
+
+
+def _standing(trial: TrialRecord, record: StudyRecord) -> float:
+    """The least is the worst."""
+    if trial.outcome is Outcome.DIVERGED or trial.value is None:
+        return -math.inf
+    return trial.value if record.is_maximized else -trial.value
 
 
 def has_edits(finding: Finding) -> bool:

@@ -2,13 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import yaml
+from markupsafe import escape
 
 from search_spaces.edits import EditKind
 from search_spaces.errors import ConfigurationError
@@ -18,11 +19,12 @@ from studies.leases import GRACE_SECONDS
 from studies.plan import StudyPlan
 from studies.proofs import request_of, save_proof, save_request
 from studies.recorded import RecordedStudy, open_study
-from studies.records import StudyRecord, TrialRecord
+from studies.records import Outcome, StudyRecord, TrialRecord
 from tuner.prepared_search import ProgressCallback
 from tuner.preparing import check_limits
 from tuner.proving.choosing import (
     SINGLE_TRAININGS,
+    cases_of,
     faults_of,
     healthy_reference,
     seed_of_split,
@@ -38,11 +40,16 @@ from tuner.searching.objective import Task
 from tuner.training.checkpoint import write_whole
 from tuner.training.config import TrainingConfig
 
+N_OTHERS = 5
+"""Trials that are named as the other choices, the worst first."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedFix:
     """What `fix` is about to train; nothing is written yet."""
 
+    chosen: str
+    """Why this trial, and how to choose another; empty where the caller named it."""
     recorded: RecordedStudy
     plan: StudyPlan
     finding: Finding
@@ -88,6 +95,14 @@ class PreparedFix:
         names = [*(stem + end for end in ends), *(f"{stem}-{n}" for n in range(27, 28 + len(taken)))]
         study = self.recorded.study
         return next(name for name in names if name not in taken or request_of(study, name) == self.request)
+
+    def report_tells(self, proof: Proof) -> bool:
+        """Whether the study's report has this verdict, which rests on these replicates, already."""
+        path = self.recorded.paths.report
+        page = path.read_text(encoding="utf-8") if path.exists() else ""
+        return all(
+            str(escape(text)) in page for text in (proof.sentence, f"in the study {proof.replicates};")
+        )
 
     def run(self, **running: Any) -> Proof:
         """Train what is left, judge, and keep the verdict with the study."""
@@ -197,14 +212,14 @@ def prepare_fix(
     if seeds < MIN_SEEDS:
         raise ConfigurationError(f"A proof needs at least {MIN_SEEDS} seeds, but got {seeds}.")
     recorded = open_study(study, storage)
-    record, finding = _diagnosed(recorded, trial)
+    record, finding, chosen = _diagnosed(recorded, trial)
     if finding is None:
         return Proof(finding=None, sentence=_nothing_wrong(record, trial))
     if finding.trial is None or not any(remedy.edits for remedy in finding.remedies):
         return Proof(finding=finding, sentence=_told(finding), left_out=_all_left_out(finding))
     plan = record.plan
     if plan is None:
-        raise ConfigurationError(_by_hand(study, finding))
+        raise _by_hand(record, finding)
     faulty = trial_of(record, finding.trial)
     task = plan.task if task is None else task
     model = model or (None if plan.sampler == SINGLE_TRAININGS else model_of(plan))
@@ -217,6 +232,7 @@ def prepare_fix(
     check_reproducible(plan, task, model, data_dir)
     split_seed = seed_of_split(plan, faulty)
     return PreparedFix(
+        chosen=chosen,
         recorded=recorded,
         plan=plan,
         finding=finding,
@@ -231,16 +247,37 @@ def prepare_fix(
     )
 
 
-def _diagnosed(recorded: RecordedStudy, trial: int | None) -> tuple[StudyRecord, Finding | None]:
-    """The fault to mend, always as the diagnosis of its one trial sees it, steps and all: remedies may rest on them."""
+def _diagnosed(recorded: RecordedStudy, trial: int | None) -> tuple[StudyRecord, Finding | None, str]:
+    """The fault to mend, and why its trial where that was left to us.
+
+    Always as the diagnosis of its one trial sees it, steps and all: remedies may rest on them.
+    """
+    chosen = ""
     if trial is None:
         record = recorded.record()
         found = top_fault(faults_of(record), is_of_one_trial=False)
         if found is None or found.trial is None:
-            return record, found
-        trial = found.trial
+            return record, found, ""
+        cases = cases_of(record) or [found]
+        found, trial = cases[0], cases[0].trial
+        chosen = _why_chosen(record, cases)
     record = recorded.record(steps=True)
-    return record, top_fault(faults_of(record, trial), is_of_one_trial=True)
+    return record, top_fault(faults_of(record, trial), is_of_one_trial=True), chosen
+
+
+def _why_chosen(record: StudyRecord, cases: Sequence[Finding]) -> str:
+    """Of several trials; of one there was nothing to choose."""
+    if len(cases) < 2:
+        return ""
+    worst, *others = (int(case.trial or 0) for case in cases)
+    trial = trial_of(record, worst)
+    has_value = trial.value is not None and trial.outcome is not Outcome.DIVERGED
+    how = f"{record.metric.replace('_', ' ')} {trial.value:.4g}" if has_value else "it diverged"
+    named = ", ".join(map(str, others[:N_OTHERS])) + (", ..." if len(others) > N_OTHERS else "")
+    return (
+        f"Trial {worst} is the worst of {len(cases)} with a fault that a lever may mend ({cases[0].severity}, {how}); "
+        f"--trial N takes another one ({named})."
+    )
 
 
 def new_seeds(record: StudyRecord, n: int, *, split_seed: int) -> tuple[int, ...]:
@@ -291,11 +328,18 @@ def _told(finding: Finding) -> str:
     return f"Nothing was trained: no edit of a config mends {finding.symptom} of {where}. {first}"
 
 
-def _by_hand(study: str, finding: Finding) -> str:
+def _by_hand(record: StudyRecord, finding: Finding) -> ConfigurationError:
+    """The refusal, with what to do instead as its notes."""
     edits = [edit for remedy in finding.remedies for edit in remedy.edits if edit.kind is EditKind.FIX]
-    tries = " or ".join(f"{edit.lever}={edit.value}" for edit in edits)
-    return (
-        f"Only a study that symptune planned can be trained again here, since its task and model must be known, "
-        f"but got {study!r}; train trial {finding.trial} as it is and with {tries} on the same {MIN_SEEDS} or more "
-        f"seeds, and compare the two lists of values with `studies.comparison.compare`."
+    tries = " or ".join(f"{edit.lever}={_plain(edit.value)}" for edit in edits)
+    error = ConfigurationError(
+        f"Only a study that symptune planned can be trained again here, but got {record.name!r}."
     )
+    error.add_note(f"train trial {finding.trial}'s config yourself, as it is and with {tries}")
+    error.add_note(f"give both the same seeds, {MIN_SEEDS} or more")
+    error.add_note("studies.comparison.compare(values_with_the_change, values_as_it_is)")
+    return error
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,5 +1,6 @@
 """Proving on data at hand and without a database: the replicates are lanes of cohorts in this process."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 from search_spaces.errors import ConfigurationError
@@ -58,9 +59,12 @@ def prove_in_memory(  # noqa: PLR0913 - as `prove`
         return _trained(configs, splits, chosen, model=model, metric=metric, direction=direction)
 
     empty = StudyRecord(name="replicates in memory", direction=direction, metric=metric, trials=())
-    contest, trials, record = trained_in_steps(contest, train, empty, max_steps=max_steps)
     yardstick = Yardstick.of(finding, metric=metric, direction=direction)
-    return judged(contest, trials, record, yardstick, seeds=chosen, own_seed=own_seed)
+    judge = functools.partial(judged, yardstick=yardstick, seeds=chosen, own_seed=own_seed)
+    stepped = trained_in_steps(
+        contest, train, empty, is_settled=lambda *so_far: judge(*so_far).is_proven, max_steps=max_steps
+    )
+    return judge(*stepped)
 
 
 def _trained(

@@ -179,14 +179,24 @@ class _Judge:
         before = self.contest.steps_of_remedies[label]
         steps = f" in {len(before) + 1} steps ({' and '.join(before)} left the same cause)" if before else ""
         if gain.high < 0.0:
-            return Verdict.MADE_WORSE, f"It makes it worse: it gains {gain.text}{steps} over {n} seeds."
+            return Verdict.MADE_WORSE, f"It {self.change(gain)}{steps} over {n} seeds."
         faults = self._doubts(label, found, recovered)
         share = "" if recovered is None else f", {recovered:.0%} of the gap to the healthy reference"
-        said = f"It gains {gain.text}{steps} over {n} seeds{share}"
+        said = f"It {self.change(gain)}{steps} over {n} seeds{share}"
         if faults:
             return Verdict.NOT_PROVEN, f"{said}, but {'; '.join(faults)}."
         gone = n - self.n_with_symptom(label)
         return Verdict.PROVEN, f"{said}, and the symptom is gone from {gone} of {n}."
+
+    def change(self, gain: Interval) -> str:
+        """``gains 12.1 points (98.75% interval 3.5 to 28.6)``; a loss is told as one, with its bounds turned round."""
+        verb, sign = ("loses", -1.0) if gain.mean < 0.0 else ("gains", 1.0)
+        scale, unit = (100.0, " points") if self.yardstick.metric.endswith("accuracy") else (1.0, "")
+        mean, *ends = (sign * scale * each for each in (gain.mean, gain.low, gain.high))
+        low, high = sorted(ends)
+        if math.isinf(low) and math.isinf(high):
+            return f"{verb} {mean:.3g}{unit} (no bounds from {gain.n})"
+        return f"{verb} {mean:.3g}{unit} ({100 * gain.confidence:.4g}% interval {low:.3g} to {high:.3g})"
 
     def _doubts(self, label: str, found: Comparison, recovered: float | None) -> list[str]:
         """A clause for each condition of a proof that does not hold."""

@@ -1,5 +1,6 @@
 """Proving through a study of replicates: resumable, with workers and lanes, diagnosable like any other."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -99,17 +100,17 @@ def prove(  # noqa: PLR0913 - one keyword per concern
         return _with_steps(replicates, storage)
 
     empty = StudyRecord(name=study, direction=direction, metric=metric, trials=())
-    contest, trials, record = trained_in_steps(contest, train, empty, max_steps=max_steps)
-    yardstick = Yardstick.of(finding, metric=metric, direction=direction)
-    return judged(
-        contest,
-        trials,
-        record,
-        yardstick,
+    judge = functools.partial(
+        judged,
+        yardstick=Yardstick.of(finding, metric=metric, direction=direction),
         seeds=chosen,
         replicates=study,
         own_seed=own.seed,
     )
+    stepped = trained_in_steps(
+        contest, train, empty, is_settled=lambda *so_far: judge(*so_far).is_proven, max_steps=max_steps
+    )
+    return judge(*stepped)
 
 
 def study_of_step(study: str, step: int) -> str:

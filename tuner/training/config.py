@@ -163,6 +163,10 @@ class TrainingConfig:
             )
         if self.model not in BUILT_IN_MODELS and ":" not in self.model:
             faults.append(f"model must be mlp, cnn or module:function, but got {self.model!r}.")
+        if self.model == "mlp" and self.normalization == "batch" and self.batch_size == 1:
+            faults.append(
+                "normalization=batch needs minibatches of 2 samples or more, but got batch_size=1; take layer."
+            )
         if list(self.milestones) != sorted(set(self.milestones)):
             faults.append(f"milestones must rise, but got {','.join(map(str, self.milestones))}.")
         return faults

@@ -10,6 +10,7 @@ from studies.diagnosis.finding import Evidence, Finding, Severity
 from studies.diagnosis.instability import instability
 from studies.diagnosis.reference import (
     NAN,
+    has_bad_loss,
     has_diverged,
     indifferent_loss,
     learned_nothing,
@@ -56,7 +57,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 def _non_finite(trial: TrialRecord) -> tuple[str, Evidence]:
     rows = trained_rows(trial)
-    bad = [row for row in rows if not math.isfinite(row.train_loss)]
+    bad = [row for row in rows if has_bad_loss(row)]
     step = _first_bad_step(trial)
     # The epoch that diverged may have been left without a row: then it is the one after the last.
     epoch = bad[0].epoch if bad else (rows[-1].epoch + 1 if rows else None)

@@ -36,6 +36,13 @@ def _cut_off(trial: TrialRecord) -> Finding | None:
     if code is None:
         return None
     detached, forgotten = code.n_layers_without_gradient, code.n_layers_not_optimized
+    if forgotten and not any(layer.is_trainable for layer in _probed(trial)) and _probed(trial):
+        return _found(
+            trial,
+            "The optimizer holds none of the model's weights, as if it were another model's: nothing is trained.",
+            (crossed("n_layers_not_optimized", float(forgotten), NONE_ALLOWED),),
+            severity=Severity.BLOCKER,
+        )
     if not detached and (not forgotten or _is_pretrained(trial)):
         return None
     said = [

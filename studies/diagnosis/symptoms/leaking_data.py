@@ -47,7 +47,7 @@ def _overlap(data: DataProbe) -> tuple[str, Cause, Evidence]:
     share = data.overlap_fraction
     rule = limits.OVERLAP_FRACTION if share > limits.OVERLAP_FRACTION.value else limits.OVERLAP_NOTED
     return (
-        f"{share:.2g} of the validation samples are in the train split too, value for value.",
+        f"{100 * share:.3g}% of the validation samples are in the train split too, value for value.",
         Cause(name=CauseName.TRAIN_VALIDATION_OVERLAP, confidence=0.95),
         crossed("overlap_fraction", share, rule),
     )

@@ -6,7 +6,7 @@ from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import Signs
-from studies.diagnosis.slowness import slowness
+from studies.diagnosis.slowness import fit_in_words, slowness
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.weighing import causes_of, evidence_of
@@ -38,8 +38,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         symptom=NAME,
         severity=Severity.WARNING,
         sentence=(
-            f"The training ends short of what it could be, with {signs.fit_ratio:.2f} times the loss or errors "
-            f"of validation on its own training data: {_SAID[causes[0].name]}."
+            f"The training ends short of what it could be ({fit_in_words(signs)}): {_SAID[causes[0].name]}."
         ),
         causes=causes,
         evidence=evidence_of(found),

@@ -15,7 +15,8 @@ NAME = "stale_gradients"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """More than a tenth of the backward passes add to gradients of steps already taken.
 
-    Accumulation over several minibatches is none: those gradients have not been used yet.
+    Accumulation over several minibatches is none: those gradients have not been used yet. A blocker by itself: what
+    such a loop computes is not what it was written to, however long it goes well.
     """
     code = code_of(trial)
     if code is None or not code.stale_gradient_share > limits.STALE_SHARE.value:
@@ -25,7 +26,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     return Finding(
         trial=trial.number,
         symptom=NAME,
-        severity=Severity.WARNING,
+        severity=Severity.BLOCKER,
         sentence=f"{share:.0%} of the backward passes add to gradients that the optimizer has used already.",
         causes=causes,
         evidence=(crossed("stale_gradient_share", share, limits.STALE_SHARE),),

@@ -6,6 +6,7 @@ from studies.diagnosis.reference import PoorFit, learned_nothing, poor_fit
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import Signs
+from studies.diagnosis.slowness import fit_in_words
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.weighing import causes_of, evidence_of
@@ -36,8 +37,9 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
     if poor is not None:
         sentence = _sentence(poor, nothing=nothing)
     else:
-        fit = f"The training data keeps {signs.fit_ratio:.2f} times the loss or errors of validation"
-        sentence = f"{fit}: {_SAID[causes[0].name]}."
+        sentence = (
+            f"The training data itself is fitted poorly ({fit_in_words(signs)}): {_SAID[causes[0].name]}."
+        )
     return Finding(
         trial=trial.number,
         symptom=NAME,

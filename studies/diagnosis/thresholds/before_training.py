@@ -63,9 +63,9 @@ OVERLAP_FRACTION = Threshold(
     source=f"own design; less cannot move an accuracy by a percent (deepchecks allows 5%); 0 {CALIBRATED}",
 )
 LEAK_ACCURACY = Threshold(
-    value=0.95,
+    value=0.9,
     unit="accuracy of a few features alone",
-    source=f"own design; no pixel tells a digit; at most 0.24 {CALIBRATED}",
+    source=f"own design; labels under a little noise tell 0.92; no pixel tells a digit; at most 0.24 {CALIBRATED}",
 )
 LEAK_ACCURACY_FEW_CLASSES = Threshold(
     value=0.995,

@@ -172,6 +172,11 @@ FIT_RATIO_DECAY = Threshold(value=0.65, unit="train loss or error / that of vali
 TRAIN_MODE_COST = Threshold(
     value=0.07, unit="accuracy on training samples, eval mode - train mode", source=SET
 )
+TRAIN_MODE_LOSS = Threshold(
+    value=0.05,
+    unit="share of the late train loss that is gone in eval mode",
+    source=f"{OWN}; a third and more where dropout or augmentation hold the fit down, 0.02 where nothing was learned",
+)
 FIT_RATIO_DROPOUT = Threshold(value=0.55, unit="train loss or error / that of validation", source=SET)
 WITHERED = Threshold(
     value=0.1,

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-OWN = "own design, not yet calibrated on a benchmark"
+UNCALIBRATED = ", not yet calibrated on a benchmark"
+OWN = f"own design{UNCALIBRATED}"
 
 
 @dataclass(frozen=True, kw_only=True)

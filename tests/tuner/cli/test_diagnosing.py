@@ -8,6 +8,7 @@ import pytest
 
 from search_spaces.edits import Edit, EditKind
 from studies.diagnosis import Cause, CauseName, Evidence, Finding, Remedy, Severity
+from studies.diagnosis.thresholds import OWN
 from studies.storage import open_storage
 from tests.cases import good_trial, study_of
 from tests.studies.plans import study
@@ -59,6 +60,13 @@ def test_a_finding_is_told_with_all_that_it_knows(capsys: pytest.CaptureFixture[
         "  try    Get more data.",
     ):
         assert line in out.splitlines()
+
+
+def test_a_source_is_told_in_short(capsys: pytest.CaptureFixture[str]) -> None:
+    """That a threshold of our own is not calibrated stands in the docs, and not in every line."""
+    evidence = dataclasses.replace(FINDING.evidence[0], source=f"{OWN}; a few percent")
+    output.show_findings([dataclasses.replace(FINDING, evidence=(evidence,))])
+    assert "(threshold 0.07; own design; a few percent)" in capsys.readouterr().out
 
 
 class Terminal(io.StringIO):

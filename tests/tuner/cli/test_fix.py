@@ -4,6 +4,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+import optuna
 import pytest
 
 from studies.diagnosis import Finding
@@ -92,6 +93,32 @@ def test_a_proven_remedy_ends_with_a_config_that_trains(broken: Run) -> None:
     assert Path(again.json["file"]).exists()
 
 
+def test_a_verdict_that_is_told_is_not_told_again(broken: Run) -> None:
+    """The report is not written anew; one that lacks the verdict is."""
+    assert broken(*FIX, "--quiet").code == 0
+    page = Path("runs/s/report.html")
+    page.write_text(marked := page.read_text(encoding="utf-8") + "<!-- as it was -->", encoding="utf-8")
+    assert "Writing the report" not in broken(*FIX).err
+    assert page.read_text(encoding="utf-8") == marked
+    page.write_text("another", encoding="utf-8")
+    assert "Writing the report" in broken(*FIX).err
+    assert "Proven against divergence" in page.read_text(encoding="utf-8")
+
+
+def test_the_proven_config_is_told_with_the_study(broken: Run) -> None:
+    """By `tuner show`, with its value and how to train it; before there is one, nothing is."""
+    assert broken("show", "s", "--json").json["proven"] is None
+    assert broken(*FIX, "--quiet").code == 0
+    shown = broken("show", "s")
+    assert re.search(
+        r"Proven  on 3 fresh seeds: trial 0 with learning_rate=0.3 has validation accuracy \d\d", shown.out
+    )
+    assert "tuner train --config runs/s/fixed-0.yaml --task digits" in shown.out
+    assert broken("show", "s", "--json").json["proven"]["change"] == "learning_rate=0.3"
+    page = Path("runs/s/report.html").read_text(encoding="utf-8")
+    assert "To use it: <code>tuner train --config runs/s/fixed-0.yaml --task digits</code>" in page
+
+
 def test_exit_codes_tell_nothing_wrong_from_nothing_proven(
     broken: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +131,7 @@ def test_exit_codes_tell_nothing_wrong_from_nothing_proven(
     monkeypatch.setattr(choosing, "diagnose_record", lambda _record, _trial: [finding(ACTION)])
     told = broken("fix", "s")
     assert told.code == 4
+    assert told.out.count("Clean the data.") == 1
     assert "Nothing was trained: no edit of a config mends divergence of trial 0. Clean the data." in told.out
     assert broken("fix", "s", "--json").json["not_tried"][0]["action"] == "Drop the rows."
     assert [row["study"] for row in broken("list", "--json").json] == ["s"]
@@ -114,3 +142,19 @@ def test_mistakes_are_one_sentence(broken: Run) -> None:
     missing = broken("fix", "other")
     assert (missing.code, missing.err) == (2, "error: The study's name must be one of s, but got 'other'.\n")
     assert broken("fix", "s", "--seeds", "2").code == 2
+    assert broken(*FIX, "--quiet").code == 0
+    assert broken("fix", "other").err == missing.err, "the study of the replicates is nobody's to name"
+
+
+def test_a_watched_loop_is_told_what_to_do_in_lines(
+    run: Run, monkeypatch: pytest.MonkeyPatch, sqlite_url: str
+) -> None:
+    """One short sentence, then a line a step."""
+    study = optuna.create_study(study_name="mine", storage=sqlite_url, direction="maximize")
+    study.optimize(lambda _trial: 0.5, n_trials=1)
+    monkeypatch.setattr(choosing, "diagnose_record", lambda _record, _trial: [FAULT])
+    ran = run("fix", "mine", "--trial", "0", "--storage", sqlite_url)
+    assert ran.code == 2
+    first, *steps = ran.err.splitlines()
+    assert first == "error: Only a study that symptune planned can be trained again here, but got 'mine'."
+    assert [line[:8] for line in steps] == ["  train ", "  give b", "  studie"]

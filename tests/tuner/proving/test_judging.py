@@ -1,6 +1,7 @@
 """Verdicts from values made by hand: no training, and symptoms as the tests say."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -151,10 +152,14 @@ def test_the_same_fault_under_another_name_has_not_gone(judge: Judge) -> None:
 
 
 def test_what_makes_it_worse_is_said_to(judge: Judge) -> None:
-    """The interval lies below zero."""
+    """The interval lies below zero: a loss, in percent points, with the interval's own confidence."""
     proof = judge({RATE: [value - 0.2 for value in (0.5, 0.53, 0.48, 0.52, 0.49)]})
     assert proof.remedies[0].verdict is Verdict.MADE_WORSE
-    assert proof.remedies[0].why.startswith("It makes it worse: it gains -0.1")
+    assert re.fullmatch(
+        r"It loses 19.6 points \(95% interval 18.\d to 20.\d\) over 5 seeds.", proof.remedies[0].why
+    )
+    several = judge({RATE: MENDED, "dropout=0.5": FAULTY, "momentum=0.5": FAULTY, "depth=2": FAULTY})
+    assert several.remedies[0].why.startswith("It gains 40.6 points (98.75% interval ")
 
 
 def test_noise_is_no_proof(judge: Judge) -> None:

@@ -232,9 +232,35 @@ def test_a_study_of_someone_elses_loop_is_told_what_to_try_by_hand(monkeypatch: 
     study.optimize(lambda _trial: 0.5, n_trials=1)
     monkeypatch.setattr(choosing, "diagnose_record", lambda _record, _trial: [FAULT])
     with pytest.raises(
-        ConfigurationError, match=r"learning_rate=0.3 or dropout=0.1 on the same 3 .* compare"
-    ):
+        ConfigurationError, match=r"^Only a study that symptune planned .* got 'mine'\."
+    ) as refused:
         tuner.fix("mine")
+    how = refused.value.__notes__
+    assert how[0] == "train trial 0's config yourself, as it is and with learning_rate=0.3 or dropout=0.1"
+    assert "same seeds, 3 or more" in how[1]
+    assert "compare" in how[2]
+
+
+def test_the_worst_trial_is_the_one_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By severity, then by value, a diverged one before all; who was taken and how to take another is said."""
+    study_of({**FAULTY, "learning_rate": 1.0}, FAULTY, {**FAULTY, "learning_rate": 1e30}, HEALTHY)
+    mild = dataclasses.replace(FAULT, severity=Severity.WARNING)
+
+    def all_but_the_healthy(_record: StudyRecord, trial: int | None = None) -> list[Finding]:
+        named = [0] if trial is None else [trial] if trial < 3 else []
+        return [dataclasses.replace(mild, trial=number) for number in named]
+
+    monkeypatch.setattr(choosing, "diagnose_record", all_but_the_healthy)
+    prepared = prepare_fix("s")
+    assert isinstance(prepared, PreparedFix)
+    assert prepared.faulty.number == 2
+    assert prepared.chosen == (
+        "Trial 2 is the worst of 3 with a fault that a lever may mend (warning, it diverged); "
+        "--trial N takes another one (1, 0)."
+    )
+    named = prepare_fix("s", trial=0)
+    assert isinstance(named, PreparedFix)
+    assert (named.faulty.number, named.chosen) == (0, "")
 
 
 def test_seeds_are_fresh_and_at_least_three(faulty: RecordedStudy) -> None:

@@ -11,7 +11,7 @@ from studies.records import Outcome, StudyRecord, TrialRecord
 from tests.tuner.proving.made_findings import finding, fixing
 from tuner.proving import judging, stepping
 from tuner.proving.contest import BASELINE, REFERENCE, Contest
-from tuner.proving.stepping import Trials, trained_in_steps
+from tuner.proving.stepping import Settled, Trials, trained_in_steps
 from tuner.proving.yardstick import Yardstick
 from tuner.replication import Config
 
@@ -56,7 +56,12 @@ def stepped(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, ...]]:
     """The contest after its steps, what was asked of the trainer, the trials and their record."""
 
     def run(
-        rule: Rule = tenth, *, found: Finding = FAULT, config: Config = CONFIG, reference: Any = None
+        rule: Rule = tenth,
+        *,
+        found: Finding = FAULT,
+        config: Config = CONFIG,
+        reference: Any = None,
+        is_settled: Settled = lambda *_so_far: False,
     ) -> tuple[Any, ...]:
         def diagnose(record: StudyRecord, number: int) -> list[Finding]:
             return rule(record.trials[number])
@@ -65,7 +70,7 @@ def stepped(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, ...]]:
             monkeypatch.setattr(module, "diagnose_record", diagnose)
         train = Trainer()
         contest = Contest.of(found, config, reference=reference)
-        return *trained_in_steps(contest, train, EMPTY), train.asked
+        return *trained_in_steps(contest, train, EMPTY, is_settled=is_settled), train.asked
 
     return run
 
@@ -126,6 +131,14 @@ def test_a_proof_stops_where(stepped: Callable[..., tuple[Any, ...]], rule: Rule
     contest, _, _, asked = stepped(rule)
     assert list(asked) == [1], why
     assert list(contest.remedies) == ["learning_rate=3"]
+
+
+def test_nothing_goes_on_once_a_remedy_is_proven(stepped: Callable[..., tuple[Any, ...]]) -> None:
+    """Asked before each step: proven after the second, there is no third."""
+    _, _, _, asked = stepped(is_settled=lambda contest, *_so_far: "learning_rate=0.3" in contest.remedies)
+    assert list(asked) == [1, 2]
+    _, _, _, asked = stepped(is_settled=lambda *_so_far: True)
+    assert list(asked) == [1]
 
 
 def test_longer_training_is_no_lever_to_go_on_along(stepped: Callable[..., tuple[Any, ...]]) -> None:

@@ -60,6 +60,10 @@ def test_text_is_read_as_the_value_it_names(key: str, text: Any, value: Any) -> 
         ({"milestones": [0]}, "milestones must be a list of which each is a whole number at least 1"),
         ({"milestones": 3}, "milestones must be a list of numbers such as 3,6, but got 3"),
         ({"milestones": [6, 3]}, "milestones must rise, but got 6,3"),
+        (
+            {"normalization": "batch", "batch_size": 1},
+            "needs minibatches of 2 samples or more, but got batch_size=1",
+        ),
         ({"model": "resnet"}, "model must be mlp, cnn or module:function, but got 'resnet'"),
         ({"model": 3}, "model must be a name, but got 3"),
         ({"warmup_steps": 5, "warmup_fraction": 0.1}, "warmup_steps and warmup_fraction exclude each other"),

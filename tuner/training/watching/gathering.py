@@ -89,7 +89,8 @@ class Gatherer:
         with ear.left_out.unless_it_fails("loss", "the kind of loss is not known"):
             self._form = loss_form(ear.seen_losses())
         form = self.form
-        is_finite = bool(np.isfinite(logged.losses).all()) and are_finite(self._model)
+        is_finite = bool(np.isfinite([*logged.losses, given.get("train_loss", 0.0)]).all())
+        is_finite = is_finite and are_finite(self._model)
         self.has_diverged = self.has_diverged or not is_finite
         if not self.rows:
             self._probe_batch = _probe_batch(ear)

@@ -1,6 +1,7 @@
 """`tuner.LightningWatch`: the same watch, as a callback of Lightning's Trainer. Lightning is optional."""
 
 import importlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,9 +97,11 @@ def _only_optimizer(trainer: Any) -> Any:
 
 
 def _logged(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """What the module logs under a usual name; an accuracy in percent is none of ours, and breaks no fit."""
     found = {}
     for quantity, names in _NAMES.items():
         known = [name for name in names if name in metrics]
-        if known:
-            found[quantity] = float(metrics[known[0]])
+        value = float(metrics[known[0]]) if known else math.nan
+        if known and not (quantity.endswith("accuracy") and not 0.0 <= value <= 1.0):
+            found[quantity] = value
     return found

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tuner.training.probes import UpdateProbe, WatchedLayer, probed_steps, watched_layers
+from tuner.training.watching.arguments import ORDER, check_inputs, no_classes, no_inputs, no_targets
 from tuner.training.watching.canary import Canary, Scalings, choose
 from tuner.training.watching.grading import Validation
 from tuner.training.watching.left_out import LeftOut
@@ -85,6 +86,13 @@ class Ear:
         return self._log.is_empty
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        """What is not read, and why."""
+        if self._n_told or self.first_rate is None:
+            return self.left_out.reasons
+        return (f"{ORDER} was never called: no losses, nothing of the data", *self.left_out.reasons)
+
+    @property
     def stale_share(self) -> float:
         """As in `CodeProbe`."""
         return float("nan") if self._canary is None else self._canary.stale_share()
@@ -139,7 +147,8 @@ class Ear:
         value = loss.detach().mean() if loss.ndim else loss.detach()
         n_samples = _n_samples(targets, inputs, outputs)
         if self._first_told is None:
-            self._meet(value, n_samples, call, outputs, targets)
+            check_inputs(inputs, outputs, None if call is None else call.single)
+            self._meet(value, n_samples, call, outputs, inputs, targets)
         self._log.told(value, n_samples, outputs, targets, are_rows=self._are_rows)
         if isinstance(targets, Tensor) and targets.ndim:
             if self._n_told in KEPT_LOSSES and outputs is not None and len(outputs) == len(targets):
@@ -255,7 +264,13 @@ class Ear:
         return number - 1 in self._probed
 
     def _meet(
-        self, loss: Tensor, n_samples: int, call: Call | None, outputs: Tensor | None, targets: Any
+        self,
+        loss: Tensor,
+        n_samples: int,
+        call: Call | None,
+        outputs: Tensor | None,
+        inputs: Any,
+        targets: Any,
     ) -> None:
         """The first minibatch: are there classes, and what cannot be read?"""
         is_tensor = isinstance(targets, Tensor)
@@ -266,15 +281,13 @@ class Ear:
         self.n_classes = None if seen is None else seen.outputs.shape[1]
         self._has_half_outputs = outputs is not None and outputs.dtype is torch.float16
         if not is_tensor:
-            self.left_out.note(
-                "targets", f"targets were a {type(targets).__name__}, not a tensor: nothing of classes"
-            )
+            self.left_out.note("targets", no_targets(targets))
         elif outputs is None:
             self.left_out.note(
                 "outputs", "the model was not called itself, or gave no tensor: no accuracy, no probes"
             )
         elif seen is None:
-            self.left_out.note("classes", "targets are no classes of the outputs: no accuracy")
+            self.left_out.note("classes", no_classes(inputs, targets, outputs, call))
 
     def _sample(self, call: Call | None, inputs: Any, targets: Tensor, labels: Tensor | None) -> None:
         """Of the first epoch: what the network was given, else what the loop says it was."""
@@ -282,9 +295,7 @@ class Ear:
         self.samples_are_inputs = self.samples_are_inputs and given is not None
         x = given if given is not None and len(given) == len(targets) else inputs
         if not isinstance(x, Tensor) or not x.ndim or len(x) != len(targets):
-            self.left_out.note(
-                "inputs", f"inputs were a {type(x).__name__}, not a tensor: nothing of the data"
-            )
+            self.left_out.note("inputs", no_inputs(x, targets))
             x = None
         self.samples.add(x, targets, labels)
         if call is not None and given is None and self.first_minibatch is None:

@@ -37,9 +37,13 @@ class ModeLog:
             self._open = []
 
     def epoch_ended(self) -> None:
-        """What ran with gradients since the last training pass was no training: nothing was learned from it."""
-        self._n_others += len(self._open)
-        self._n_others_in_train += sum(self._open)
+        """What ran with gradients since the last training pass was no training: nothing was learned from it.
+
+        Where no pass is known to be one of training, nothing is known of the others.
+        """
+        if self._n_training:
+            self._n_others += len(self._open)
+            self._n_others_in_train += sum(self._open)
         self._open = []
 
     @property

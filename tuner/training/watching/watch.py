@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import optuna
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -18,6 +17,7 @@ from studies.readings import Telemetry
 from studies.records import Outcome, StudyRecord, TrialError, TrialRecord
 from studies.storage import resolve_url, shown_url
 from tuner.training.functions import error_record
+from tuner.training.watching.arguments import checked_config, checked_epoch, loss_tensor
 from tuner.training.watching.gathering import Gatherer, Rows
 from tuner.training.watching.grading import LossFunction, Validation
 from tuner.training.watching.hooks import hooked
@@ -65,6 +65,7 @@ def watch(  # noqa: PLR0913 - one keyword per concern
         raise ConfigurationError(
             f"watch() needs the optimizer, a torch.optim.Optimizer, but got a {type(optimizer).__name__}."
         )
+    known = checked_config(config or {})
     gatherer = Gatherer(
         model,
         optimizer,
@@ -76,7 +77,7 @@ def watch(  # noqa: PLR0913 - one keyword per concern
         optimizer,
         gatherer,
         keeper(study, storage, trial),
-        config=config or {},
+        config=known,
         next_command=None if study is None else _next_command(study, storage),
         is_quiet=quiet,
     )
@@ -135,14 +136,15 @@ class Watch:
             loss: the minibatch's loss.
             inputs: what the model was given, [n, ...]; anything but a tensor is left out.
             targets: class numbers [n], rows of probabilities [n, n_classes], or numbers.
+
+        Raises:
+            ConfigurationError: for a loss that is not one number, and for the model's outputs in place of its inputs.
         """
         if not self._has_begun:
             raise ConfigurationError(
                 "watch.step() needs the watch to be entered, but got no `with tuner.watch(...) as watch:` around it."
             )
-        self._gatherer.ear.told(
-            loss if isinstance(loss, Tensor) else torch.tensor(float(loss)), inputs, targets
-        )
+        self._gatherer.ear.told(loss_tensor(loss), inputs, targets)
 
     def epoch(
         self,
@@ -152,14 +154,20 @@ class Watch:
         validation_loss: float | None = None,
         validation_accuracy: float | None = None,
     ) -> None:
-        """An epoch is over. What is given here goes before what was read; nothing needs to be."""
+        """An epoch is over. What is given here goes before what was read; nothing needs to be.
+
+        Accuracies are shares, 0 to 1.
+
+        Raises:
+            ConfigurationError: for what is no number, and an accuracy that is no share.
+        """
         told = {
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
             "validation_loss": validation_loss,
             "validation_accuracy": validation_accuracy,
         }
-        given = {name: float(value) for name, value in told.items() if value is not None}
+        given = checked_epoch(told)
         self._tells_epochs = True
         if not self._gatherer.ear.is_idle:
             self._close(given)
@@ -174,7 +182,7 @@ class Watch:
     @property
     def left_out(self) -> tuple[str, ...]:
         """What could not be read, and why."""
-        return self._gatherer.ear.left_out.reasons
+        return self._gatherer.ear.reasons
 
     def findings(self, *, probe: bool = False) -> list[Finding]:
         """What is wrong with this training so far, judged by itself.
