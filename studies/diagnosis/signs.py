@@ -208,7 +208,9 @@ class Signs:
         Of the differences between neighboring steps, so that a slope or a jump of the rate is no scatter.
         """
         errors = {
-            block.epoch: math.sqrt(float(np.mean(np.diff(block.train_loss) ** 2)) / 2.0 / len(block))
+            block.epoch: math.sqrt(
+                float(np.mean(np.diff(block.train_loss.astype(np.float64)) ** 2)) / 2.0 / len(block)
+            )
             for block in self.telemetry.steps
             if len(block) > 1 and np.all(np.isfinite(block.train_loss))
         }
