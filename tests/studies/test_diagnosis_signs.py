@@ -142,4 +142,4 @@ def test_the_batch_is_known_from_the_config_or_from_the_steps() -> None:
 def test_losses_near_the_end_of_float32_are_read_without_overflow() -> None:
     """A loss of 1e30 is finite, its square is not in float32: a warning in someone's terminal."""
     losses = [1.0, 1e30, 2.0, 1e30] * 5
-    assert stepped([0.1] * 20, losses).n_train_rises == 0
+    assert stepped([0.1] * 20, losses).n_clear_rises == 0
