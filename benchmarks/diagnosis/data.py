@@ -114,8 +114,9 @@ def _label_in_corner(arrays: Arrays, step: float, random: np.random.Generator) -
 
 
 def _imbalanced(arrays: Arrays, share: float, random: np.random.Generator) -> Arrays:
-    """A ``share`` of the samples of every second class; the test part stays balanced."""
+    """A ``share`` of the samples of every second class, at least one; the test part stays balanced."""
     kept = (arrays.y % 2 == 1) | (random.random(len(arrays.y)) < share)
+    kept[np.unique(arrays.y, return_index=True)[1]] = True
     return replace(arrays, x=arrays.x[kept], y=arrays.y[kept])
 
 

@@ -54,9 +54,10 @@ def test_wrong_labels_are_as_many_as_asked_for(arrays: Arrays) -> None:
 
 
 def test_imbalance_leaves_the_odd_classes(arrays: Arrays) -> None:
-    """Every second class keeps its share alone."""
+    """Every second class keeps its share alone, and one sample at least: a class without any is another fault."""
     counts = np.bincount(_changed(arrays, "imbalanced", 0.1).y)
     assert (counts[::2] < 0.3 * counts[1::2]).all()
+    assert (np.bincount(_changed(arrays, "imbalanced", 0.0).y)[::2] == 1).all()
 
 
 def test_changes_are_the_seeds(arrays: Arrays) -> None:
