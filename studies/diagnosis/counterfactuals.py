@@ -254,6 +254,8 @@ def _updates_too_noisy(answers: Answers) -> Verdicts:
         verdicts[CauseName.TOO_FEW_EPOCHS] = False
     elif answers.is_idle(Change.LOWER_RATE):
         verdicts[CauseName.LEARNING_RATE_TOO_HIGH] = False
+    if not (answers.knows_something or answers.helps(Change.LOWER_RATE)):
+        return verdicts  # a wrecked network that nothing helps says nothing of what wrecked it
     if answers.was_asked(Change.LARGER_BATCH) and not answers.helps(Change.LARGER_BATCH):
         verdicts[CauseName.BATCH_TOO_SMALL] = False
     if answers.was_asked(Change.LOWER_MOMENTUM) and not answers.helps(Change.LOWER_MOMENTUM):

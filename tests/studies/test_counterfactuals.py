@@ -244,3 +244,12 @@ class TestWhatIsShown:
         """The very same object."""
         finding = Finding(trial=0, symptom="plateau", severity=Severity.WARNING, sentence="")
         assert probed(finding, trial_of([1.0])) is finding
+
+
+def test_a_wrecked_network_that_nothing_helps_tells_no_cause_from_another() -> None:
+    """A loss of guessing stays that, with less momentum, a larger batch or a lower rate: no verdict."""
+    rivals = causes(momentum_too_high=0.8, batch_too_small=0.7, learning_rate_too_high=0.6)
+    wrecked = answered(2.40, 2.42, batch_size=4, lower_rate=2.35, larger_batch=2.41, lower_momentum=2.31)
+    assert weighed(rivals, wrecked) == rivals
+    alive = answered(1.0, 1.0, batch_size=4, lower_rate=0.5, larger_batch=0.99, lower_momentum=0.97)
+    assert names(weighed(rivals, alive))[0] is TOO_HIGH
