@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed, data_of
@@ -70,6 +69,8 @@ def class_drift(train: Sequence[int], validation: Sequence[int]) -> tuple[float,
         return 1.0, 0.0
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
     chi_square = float(((table - expected) ** 2 / expected).sum())
+    from scipy.special import chdtrc  # late: it costs every process 50 ms
+
     # Of two rows, V is the root of chi-square over the total.
     return float(chdtrc(n_classes - 1, chi_square)), math.sqrt(chi_square / total)
 

@@ -55,7 +55,7 @@ def test_a_proven_remedy_is_adopted_and_kept_with_the_round(tmp_path: Path, faul
     try_remedy(session, notes, "rate.around", round_)
     item = notes.items[-1]
     assert item.name == "adopt learning_rate=0.01"
-    assert item.why.startswith("The incumbent shows divergence. It gains 0.")
+    assert item.why.startswith("The incumbent shows divergence. It gains ")
     assert session.incumbent["learning_rate"] == 0.01
     assert session.changes[-1].keys == {"learning_rate": 0.01}
     proof = notes.proofs[0]

@@ -361,9 +361,10 @@ class TestSupport:
         assert MlpEngine.supports(TrainingConfig(model="mine:model"), model)
 
     def test_batch_normalization_of_single_samples_is_left_to_torch(self) -> None:
-        """torch refuses to train on one value a channel, in a sentence of its own."""
-        config = TrainingConfig(normalization="batch", batch_size=1)
-        assert not MlpEngine.supports(config, build_model(config, (4,), 2))
+        """torch refuses to train a user's perceptron on one value a channel, in a sentence of its own."""
+        model = build_model(TrainingConfig(normalization="batch"), (4,), 2)
+        assert MlpEngine.supports(TrainingConfig(batch_size=2), model)
+        assert not MlpEngine.supports(TrainingConfig(batch_size=1), model)
 
     def test_an_engine_refuses_what_it_does_not_support(self) -> None:
         """A model that slipped through is an error of the caller, not a wrong result."""
