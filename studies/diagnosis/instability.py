@@ -56,7 +56,9 @@ def is_cold_start(signs: Signs) -> bool:
 
 
 def _cold_start(signs: Signs) -> Suspicion | None:
-    if is_cold_start(signs):
-        evidence = crossed("early_burst", signs.early_burst, limits.EARLY_BURST)
-        return Suspicion(name=CauseName.MISSING_WARMUP, confidence=0.7, evidence=(evidence,))
-    return None
+    """A burst that a warmup would have spared; where the loss never comes back below its start, the rate did it."""
+    if not is_cold_start(signs):
+        return None
+    evidence = crossed("early_burst", signs.early_burst, limits.EARLY_BURST)
+    confidence = 0.7 if signs.explained > 0.0 else 0.5
+    return Suspicion(name=CauseName.MISSING_WARMUP, confidence=confidence, evidence=(evidence,))

@@ -4,6 +4,8 @@ import math
 import numpy as np
 import pytest
 
+from studies.diagnosis.finding import CauseName
+from studies.diagnosis.instability import instability
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.readings import Telemetry
@@ -143,3 +145,14 @@ def test_losses_near_the_end_of_float32_are_read_without_overflow() -> None:
     """A loss of 1e30 is finite, its square is not in float32: a warning in someone's terminal."""
     losses = [1.0, 1e30, 2.0, 1e30] * 5
     assert stepped([0.1] * 20, losses).n_clear_rises == 0
+
+
+@pytest.mark.parametrize(
+    ("late", "first"), [(20.0, CauseName.LEARNING_RATE_TOO_HIGH), (0.8, CauseName.MISSING_WARMUP)]
+)
+def test_a_burst_that_never_comes_back_is_the_rates(late: float, first: CauseName) -> None:
+    """A warmup spares the burst of a training that recovers; one that ends above its start needs another rate."""
+    losses = [2.3, 40.0, 60.0, 50.0] + [late] * 36
+    trial = with_steps(trial_of((late,) * 4, config={"depth": 6}), losses, [0.1] * 40, n_epochs=4)
+    (named, *_others) = sorted(instability(Signs(trial=trial)), key=lambda each: -each.confidence)
+    assert named.name is first

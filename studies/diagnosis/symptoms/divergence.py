@@ -138,7 +138,7 @@ def _burst(signs: Signs) -> tuple[str, Evidence] | None:
         "burst", signs.burst, limits.BURST, first_step=signs.rows[0].epoch, last_step=signs.last_epoch
     )
     said = f"The train loss burst to {signs.burst:.3g} times what it was before training"
-    return f"{said}, and {1.0 - signs.explained:.0%} of that is left at the end.", evidence
+    return f"{said}, and it ends at {1.0 - signs.explained:.2g} times that.", evidence
 
 
 def _swollen(signs: Signs) -> tuple[str, Evidence] | None:
