@@ -47,6 +47,7 @@ DEFAULTS: Mapping[str, Any] = {
     "initialization": "glorot",
     "input_scaling": "unit",
     "patience": 0,
+    "plateau_patience": 3,
 }
 """The config of a training in which nobody chose anything."""
 DATA = DataProbe(

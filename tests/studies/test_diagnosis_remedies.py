@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from studies.diagnosis import remedies
+from studies.diagnosis import lever_rules, remedies
 from studies.diagnosis.actions import ACTIONS, warm_up_by_hand
 from studies.diagnosis.finding import Cause, CauseName
 from studies.diagnosis.situation import Situation
@@ -17,42 +17,55 @@ def situation(**config: Any) -> Situation:
 
 RULES: list[tuple[remedies.Rule, dict[str, Any], str, Any, dict[str, Any]]] = [
     # rule, a config that it changes, the lever, its new value, a config in which it has nothing to change
-    (remedies.lower_rate_tenfold, {"learning_rate": 3.0}, "learning_rate", 0.3, {"learning_rate": 0.0}),
-    (remedies.lower_rate, {"learning_rate": 0.5}, "learning_rate", 0.15, {"learning_rate": 0.0}),
-    (remedies.raise_rate, {"learning_rate": 1e-4}, "learning_rate", 3e-4, {"learning_rate": 0.0}),
-    (remedies.warm_up, {}, "warmup_fraction", 0.05, {"warmup_steps": 100}),
-    (remedies.shorten_warmup, {"warmup_fraction": 0.4}, "warmup_fraction", 0.05, {"warmup_fraction": 0.05}),
-    (remedies.clip_gradients, {}, "clip_norm", 0.5, {"clip_norm": 1.0}),
-    (remedies.loosen_clipping, {"clip_norm": 0.01}, "clip_norm", 0.5, {"clip_norm": 5.0}),
-    (remedies.smooth_schedule, {"schedule": "restarts"}, "schedule", "cosine", {"schedule": "cosine"}),
-    (remedies.decay_rate, {}, "schedule", "cosine", {"schedule": "step"}),
-    (remedies.lower_momentum, {"momentum": 0.99}, "momentum", 0.9, {"momentum": 0.9}),
-    (remedies.larger_batch, {"batch_size": 32}, "batch_size", 128, {"batch_size": "full"}),
-    (remedies.larger_batch, {"batch_size": 4}, "batch_size", 32, {"batch_size": 256}),
-    (remedies.smaller_batch, {"batch_size": 512}, "batch_size", 64, {"batch_size": 32}),
-    (remedies.switch_to_adam, {"learning_rate": 1e-3}, "optimizer", "adam", {"learning_rate": 0.1}),
-    (remedies.train_longer, {}, "epochs", 40, {"epochs": "unknown"}),
-    (remedies.more_dropout, {"dropout": 0.4}, "dropout", 0.5, {"dropout": 0.5}),
-    (remedies.less_dropout, {"dropout": 0.08}, "dropout", 0.0, {"dropout": 0.0}),
-    (remedies.less_augmentation, {"augmentation": 0.6}, "augmentation", 0.2, {"augmentation": 0.0}),
-    (remedies.more_augmentation, {"model": "cnn"}, "augmentation", 0.3, {"model": "mlp"}),
-    (remedies.deeper, {"depth": 0}, "depth", 1, {"depth": 1}),
-    (remedies.more_weight_decay, {"weight_decay": 1e-4}, "weight_decay", 1e-3, {"weight_decay": 0.1}),
+    (lever_rules.lower_rate_tenfold, {"learning_rate": 3.0}, "learning_rate", 0.3, {"learning_rate": 0.0}),
+    (lever_rules.lower_rate, {"learning_rate": 0.5}, "learning_rate", 0.15, {"learning_rate": 0.0}),
+    (lever_rules.raise_rate, {"learning_rate": 1e-4}, "learning_rate", 3e-4, {"learning_rate": 0.0}),
+    (lever_rules.warm_up, {}, "warmup_fraction", 0.05, {"warmup_steps": 100}),
     (
-        remedies.less_weight_decay,
+        lever_rules.shorten_warmup,
+        {"warmup_fraction": 0.4},
+        "warmup_fraction",
+        0.05,
+        {"warmup_fraction": 0.05},
+    ),
+    (lever_rules.clip_gradients, {}, "clip_norm", 0.5, {"clip_norm": 1.0}),
+    (lever_rules.loosen_clipping, {"clip_norm": 0.01}, "clip_norm", 0.5, {"clip_norm": 5.0}),
+    (lever_rules.smooth_schedule, {"schedule": "restarts"}, "schedule", "cosine", {"schedule": "cosine"}),
+    (
+        lever_rules.wait_longer,
+        {"schedule": "plateau", "plateau_patience": 3},
+        "plateau_patience",
+        6,
+        {"schedule": "cosine", "plateau_patience": 3},
+    ),
+    (lever_rules.decay_rate, {}, "schedule", "cosine", {"schedule": "step"}),
+    (lever_rules.lower_momentum, {"momentum": 0.99}, "momentum", 0.9, {"momentum": 0.9}),
+    (lever_rules.larger_batch, {"batch_size": 32}, "batch_size", 128, {"batch_size": "full"}),
+    (lever_rules.larger_batch, {"batch_size": 4}, "batch_size", 32, {"batch_size": 256}),
+    (lever_rules.smaller_batch, {"batch_size": 512}, "batch_size", 64, {"batch_size": 32}),
+    (lever_rules.switch_to_adam, {"learning_rate": 1e-3}, "optimizer", "adam", {"learning_rate": 0.1}),
+    (lever_rules.train_longer, {}, "epochs", 40, {"epochs": "unknown"}),
+    (lever_rules.more_dropout, {"dropout": 0.4}, "dropout", 0.5, {"dropout": 0.5}),
+    (lever_rules.less_dropout, {"dropout": 0.08}, "dropout", 0.0, {"dropout": 0.0}),
+    (lever_rules.less_augmentation, {"augmentation": 0.6}, "augmentation", 0.2, {"augmentation": 0.0}),
+    (lever_rules.more_augmentation, {"model": "cnn"}, "augmentation", 0.3, {"model": "mlp"}),
+    (lever_rules.deeper, {"depth": 0}, "depth", 1, {"depth": 1}),
+    (lever_rules.more_weight_decay, {"weight_decay": 1e-4}, "weight_decay", 1e-3, {"weight_decay": 0.1}),
+    (
+        lever_rules.less_weight_decay,
         {"weight_decay": 1e-6, "learning_rate": 4e3},
         "weight_decay",
         0.0,
         {"weight_decay": 1e-6},
     ),
-    (remedies.smooth_labels, {}, "label_smoothing", 0.1, {"label_smoothing": 0.1}),
-    (remedies.stop_early, {}, "patience", 3, {"patience": 5}),
-    (remedies.wider, {"width": 256}, "width", 512, {"width": 512}),
-    (remedies.fewer_layers, {"depth": 8}, "depth", 4, {"depth": 2}),
-    (remedies.use_relu, {"activation": "tanh"}, "activation", "relu", {"activation": "relu"}),
-    (remedies.use_leaky_relu, {}, "activation", "leaky_relu", {"activation": "gelu"}),
-    (remedies.initialize_for_activation, {}, "initialization", "he", {"initialization": "he"}),
-    (remedies.normalize_layers, {}, "normalization", "batch", {"normalization": "layer"}),
+    (lever_rules.smooth_labels, {}, "label_smoothing", 0.1, {"label_smoothing": 0.1}),
+    (lever_rules.stop_early, {}, "patience", 3, {"patience": 5}),
+    (lever_rules.wider, {"width": 256}, "width", 512, {"width": 512}),
+    (lever_rules.fewer_layers, {"depth": 8}, "depth", 4, {"depth": 2}),
+    (lever_rules.use_relu, {"activation": "tanh"}, "activation", "relu", {"activation": "relu"}),
+    (lever_rules.use_leaky_relu, {}, "activation", "leaky_relu", {"activation": "gelu"}),
+    (lever_rules.initialize_for_activation, {}, "initialization", "he", {"initialization": "he"}),
+    (lever_rules.normalize_layers, {}, "normalization", "batch", {"normalization": "layer"}),
 ]
 
 
@@ -70,10 +83,10 @@ def test_a_rule_changes_one_lever_or_nothing(
 
 def test_clipping_that_is_off_is_turned_on_first() -> None:
     """Where the lever `clipping` is off, a clip_norm alone would do nothing."""
-    off = remedies.clip_gradients(situation(clipping=False, clip_norm=0.7))
+    off = lever_rules.clip_gradients(situation(clipping=False, clip_norm=0.7))
     assert off is not None
     assert [(edit.lever, edit.value) for edit in off.edits] == [("clipping", True), ("clip_norm", 0.5)]
-    assert remedies.clip_gradients(situation(clipping=True, clip_norm=0.7)) is None
+    assert lever_rules.clip_gradients(situation(clipping=True, clip_norm=0.7)) is None
 
 
 def test_every_rule_is_used_and_tested() -> None:
@@ -81,7 +94,12 @@ def test_every_rule_is_used_and_tested() -> None:
     used = {rule for rules in remedies.REMEDIES.values() for rule in rules}
     tested = {row[0] for row in RULES}
     actions = {rule for rules in ACTIONS.values() for rule in rules}
-    assert used - tested == {remedies.more_data, remedies.less_of_the_stronger, warm_up_by_hand, *actions}
+    assert used - tested == {
+        lever_rules.more_data,
+        lever_rules.less_of_the_stronger,
+        warm_up_by_hand,
+        *actions,
+    }
     assert tested <= used
 
 
@@ -101,7 +119,7 @@ def test_a_foreign_config_gets_no_guessed_levers() -> None:
 def test_the_rate_is_read_where_no_config_names_it() -> None:
     """The highest learning rate that telemetry holds stands in for an unknown one."""
     trial = dataclasses.replace(good_trial(), config={})
-    remedy = remedies.lower_rate_tenfold(Situation(trial=trial))
+    remedy = lever_rules.lower_rate_tenfold(Situation(trial=trial))
     assert remedy is not None
     assert remedy.edits[0].value == 0.01
 
@@ -112,7 +130,7 @@ def test_exploded_gradients_are_clipped_at_one() -> None:
     assert trial.telemetry is not None
     rows = tuple(dataclasses.replace(row, gradient_norm=4e4) for row in trial.telemetry.epochs)
     exploded = dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
-    remedy = remedies.clip_gradients(Situation(trial=exploded))
+    remedy = lever_rules.clip_gradients(Situation(trial=exploded))
     assert remedy is not None
     assert remedy.edits[0].value == 1.0
 
@@ -120,7 +138,7 @@ def test_exploded_gradients_are_clipped_at_one() -> None:
 def test_longer_training_needs_a_loss_that_falls() -> None:
     """A flat loss does not get better by waiting."""
     flat = trial_of((2.0, 2.0, 2.0, 2.0, 2.0, 2.0))
-    assert remedies.train_longer(Situation(trial=flat)) is None
+    assert lever_rules.train_longer(Situation(trial=flat)) is None
 
 
 def test_no_more_than_four_remedies_and_no_lever_twice() -> None:
@@ -137,7 +155,7 @@ def test_no_more_than_four_remedies_and_no_lever_twice() -> None:
 
 def test_sigmoid_wants_glorot() -> None:
     """The initialization follows the activation."""
-    remedy = remedies.initialize_for_activation(situation(activation="sigmoid", initialization="he"))
+    remedy = lever_rules.initialize_for_activation(situation(activation="sigmoid", initialization="he"))
     assert remedy is not None
     assert remedy.edits[0].value == "glorot"
 
@@ -164,7 +182,7 @@ def test_the_stronger_regularizer_goes_first() -> None:
         [Cause(name=CauseName.OVER_REGULARIZED, confidence=0.9)], Situation(trial=dear)
     )
     assert [remedy.edits[0].lever for remedy in found[:2]] == ["dropout", "weight_decay"]
-    assert remedies.less_of_the_stronger(situation(dropout=0.6)) is None
+    assert lever_rules.less_of_the_stronger(situation(dropout=0.6)) is None
 
 
 def test_each_cause_keeps_its_first_remedy() -> None:
@@ -188,14 +206,14 @@ def test_each_cause_keeps_its_first_remedy() -> None:
 
 def test_weight_decay_that_hardly_pulls_is_no_remedy() -> None:
     """Of 1e-4 at these updates a fortieth of each is decay; where updates were not read nobody knows."""
-    assert remedies.less_weight_decay(situation(weight_decay=1e-3)) is None
+    assert lever_rules.less_weight_decay(situation(weight_decay=1e-3)) is None
     unread = Situation(trial=dataclasses.replace(good_trial(), telemetry=None, config={"weight_decay": 1e-3}))
-    assert remedies.less_weight_decay(unread) is not None
+    assert lever_rules.less_weight_decay(unread) is not None
 
 
 def test_weight_decay_is_lowered_to_a_twentieth_of_the_updates() -> None:
     """Rate 0.1, decay 0.04 and an update ratio of 0.004 are a share of 1: a tenth would still be too much."""
-    remedy = remedies.less_weight_decay(situation(weight_decay=0.04))
+    remedy = lever_rules.less_weight_decay(situation(weight_decay=0.04))
     assert remedy is not None
     assert remedy.edits[0].value == 0.002
 
@@ -203,21 +221,21 @@ def test_weight_decay_is_lowered_to_a_twentieth_of_the_updates() -> None:
 def test_a_rate_is_raised_to_what_moves_the_weights() -> None:
     """Updates of 6e-5 want 200 times the rate; where none was read, tenfold is the guess."""
     small = trial_of((2.2,) * 4, config={"learning_rate": 1e-4}, update_ratio=6e-5)
-    remedy = remedies.raise_rate(Situation(trial=small))
+    remedy = lever_rules.raise_rate(Situation(trial=small))
     assert remedy is not None
     assert remedy.edits[0].value == 0.02
     unread = dataclasses.replace(small, telemetry=None)
-    guess = remedies.raise_rate(Situation(trial=unread))
+    guess = lever_rules.raise_rate(Situation(trial=unread))
     assert guess is not None
     assert guess.edits[0].value == 1e-3
 
 
 def test_a_full_batch_becomes_a_minibatch_and_a_long_warmup_in_steps_short() -> None:
     """Both have a value of their own beside the usual ones."""
-    full = remedies.smaller_batch(situation(batch_size="full"))
+    full = lever_rules.smaller_batch(situation(batch_size="full"))
     assert full is not None
     assert full.edits[0].value == 64
-    long = remedies.shorten_warmup(situation(warmup_steps=2000))
+    long = lever_rules.shorten_warmup(situation(warmup_steps=2000))
     assert long is not None
     assert (long.edits[0].lever, long.edits[0].value) == ("warmup_steps", 188)
 
@@ -233,6 +251,6 @@ def test_images_are_augmented_before_anything_else_is_done_about_overfitting() -
 @pytest.mark.parametrize(("batch_size", "kind"), [(4, "layer"), (64, "batch")])
 def test_small_minibatches_are_normalized_by_layer(batch_size: int, kind: str) -> None:
     """The statistics of a handful of samples are noise."""
-    remedy = remedies.normalize_layers(situation(batch_size=batch_size, normalization="none"))
+    remedy = lever_rules.normalize_layers(situation(batch_size=batch_size, normalization="none"))
     assert remedy is not None
     assert remedy.edits[0].value == kind

@@ -9,8 +9,9 @@ from studies.diagnosis.before_training import crossed, n_units, start_of
 from studies.diagnosis.curves import trailing_run
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.diagnosis.instability import instability
+from studies.diagnosis.lever_rules import lower_rate_tenfold, use_leaky_relu
 from studies.diagnosis.reference import ends_at_chance, peer_of, poor_fit, trained, trained_rows
-from studies.diagnosis.remedies import lower_rate_tenfold, remedies_for, use_leaky_relu
+from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation

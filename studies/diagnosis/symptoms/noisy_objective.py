@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from search_spaces.edits import Edit, EditKind
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Remedy, Severity
+from studies.diagnosis.lever_rules import more_dropout
 from studies.diagnosis.over_study import (
     NoiseFloor,
     are_replicates,
@@ -18,7 +19,6 @@ from studies.diagnosis.over_study import (
     value_of,
 )
 from studies.diagnosis.reference import chance_limit
-from studies.diagnosis.remedies import more_dropout
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.symptom import StudySymptom
 from studies.records import StudyRecord, TrialRecord

@@ -7,8 +7,9 @@ from studies.diagnosis.before_training import crossed
 from studies.diagnosis.curves import Curve, epoch_noise, reversals
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
 from studies.diagnosis.instability import instability
+from studies.diagnosis.lever_rules import clip_gradients, decay_rate, lower_rate, warm_up
 from studies.diagnosis.reference import has_diverged, trained, trained_rows, validation_error
-from studies.diagnosis.remedies import clip_gradients, decay_rate, lower_rate, remedies_for, warm_up
+from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.stages import Stage

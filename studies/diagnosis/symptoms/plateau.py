@@ -6,6 +6,7 @@ from studies.diagnosis import thresholds as limits
 from studies.diagnosis.causes import causes_of_poor_fit, is_explained
 from studies.diagnosis.curves import flat_since
 from studies.diagnosis.finding import Evidence, Finding, Severity
+from studies.diagnosis.lever_rules import larger_batch
 from studies.diagnosis.reference import (
     PoorFit,
     chance_accuracy,
@@ -52,7 +53,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
         else f"{level}, with {poor.quantity} {poor.value:.3f}.",
         causes=causes,
         evidence=(flat, fit),
-        remedies=remedies_for(causes, Situation(trial=trial)),
+        remedies=remedies_for(causes, Situation(trial=trial), last=(larger_batch,)),
         hurts_by_itself=nothing or poor.is_certain or is_explained(causes),
     )
 
