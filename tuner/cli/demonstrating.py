@@ -80,7 +80,7 @@ def demo(
     say_ending(found, n_wanted=prepared.n_trials)
     if found.interrupted_by is not None:
         sys.exit(exit_code(found))
-    record = found.record()
+    record = found.record(steps=True)
     importances, findings = importances_of(record), diagnose_record(record)
     if as_json:
         print_json(

@@ -254,7 +254,7 @@ def _diagnosed(recorded: RecordedStudy, trial: int | None) -> tuple[StudyRecord,
     """
     chosen = ""
     if trial is None:
-        record = recorded.record()
+        record = recorded.record(steps=True)
         found = top_fault(faults_of(record), is_of_one_trial=False)
         if found is None or found.trial is None:
             return record, found, ""
