@@ -256,7 +256,10 @@ def test_quiet_prints_nothing_but_the_answer(run: Run) -> None:
 
 
 def test_the_demo_runs_on_digits_where_there_is_no_mnist(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One clear line says so; best config, importances, findings and three commands are printed."""
+    """One clear line says so; best config, importances, findings and three commands are printed.
+
+    The findings are those of `tuner diagnose`, which reads every step.
+    """
     monkeypatch.delenv("TUNER_DATA", raising=False)
     monkeypatch.setattr(
         "tuner.training.datasets.downloads.is_reachable", lambda *_args, **_kwargs: False, raising=False
@@ -273,6 +276,10 @@ def test_the_demo_runs_on_digits_where_there_is_no_mnist(run: Run, monkeypatch: 
     ):
         assert part in ran.out
     assert ran.out.index("Best") < ran.out.index("Importance") < ran.out.index("Next")
+    evidence = [
+        line for line in run("diagnose", "demo-digits").out.splitlines() if line.startswith("  seen ")
+    ]
+    assert evidence == [line for line in ran.out.splitlines() if line.startswith("  seen ")]
 
 
 def test_a_missing_subcommand_or_option_is_a_usage_error(run: Run) -> None:
