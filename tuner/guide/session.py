@@ -154,7 +154,9 @@ class Session:
         busy = sum(trial.seconds for trial in trials) / n_workers
         passed = time.monotonic() - started
         self.ledger.decide(ended, lambda: {"study": decided["study"], "seconds": max(busy, passed)})
-        round_ = Round(study=decided["study"], tried=_tried(decided, trials), record=listed.search.record(steps=True))
+        round_ = Round(
+            study=decided["study"], tried=_tried(decided, trials), record=listed.search.record(steps=True)
+        )
         notes.rounds.append(round_)
         self.n_rivals += len(round_.tried) - 1
         return round_
