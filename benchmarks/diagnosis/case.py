@@ -8,15 +8,45 @@ from typing import Any, Literal
 from search_spaces.errors import ConfigurationError
 from studies.diagnosis import CauseName
 
-Architecture = Literal["mlp", "cnn"]
+Architecture = Literal["mlp", "cnn", "gelu_mlp", "normed_cnn"]
 Metric = Literal["accuracy", "loss", "inflation", "misreport"]
 
 ARCHITECTURES: tuple[Architecture, ...] = ("mlp", "cnn")
+"""Of calibration and the blind part."""
+FRESH_ARCHITECTURES: tuple[Architecture, ...] = ("gelu_mlp", "normed_cnn")
+"""Of the fresh part: other layers, optimizers, schedules and batch sizes."""
 SEVERITIES = ("mild", "medium", "severe")
+TWO_SEVERITIES = ("mild", "severe")
+"""Of a fault that has no third one."""
+_SCALES: Mapping[int, tuple[str, ...]] = {2: TWO_SEVERITIES, 3: SEVERITIES}
 
 BASES: Mapping[Architecture, Mapping[str, Any]] = {
     "mlp": {"model": "mlp", "depth": 2, "width": 64, "learning_rate": 0.05},
     "cnn": {"model": "cnn", "width": 64, "learning_rate": 0.02},
+    "gelu_mlp": {
+        "model": "mlp",
+        "depth": 3,
+        "width": 96,
+        "activation": "gelu",
+        "optimizer": "adamw",
+        "momentum": 0.0,
+        "weight_decay": 0.01,
+        "learning_rate": 6e-3,
+        "schedule": "cosine",
+        "batch_size": 100,
+        "epochs": 12,
+    },
+    "normed_cnn": {
+        "model": "benchmarks.diagnosis.fresh.convolutions:convolutional",
+        "depth": 3,
+        "width": 12,
+        "normalization": "batch",
+        "nesterov": True,
+        "weight_decay": 1e-4,
+        "learning_rate": 0.03,
+        "batch_size": 50,
+        "epochs": 8,
+    },
 }
 """What every config of an architecture rests on, beside `COMMON`."""
 COMMON: Mapping[str, Any] = {
@@ -54,7 +84,7 @@ class Loop:
     """Whether nothing brings the network back into train mode after the first evaluation."""
     shuffled: float = 1.0
     """The share of the samples that are at a random place; the others come sorted by label."""
-    transform: Literal["", "inverted", "turned", "rolled"] = ""
+    transform: Literal["", "inverted", "turned", "rolled", "mirrored", "dimmed", "magnified"] = ""
     """Of the training images alone."""
     spike: float = 1.0
     """Factor of the learning rate during 20 steps of the second epoch."""
@@ -96,9 +126,9 @@ class Case:
     """By what the fault must hurt to count as one: see `admission`."""
 
     def __post_init__(self) -> None:
-        if self.architecture not in ARCHITECTURES:
+        if self.architecture not in BASES:
             raise ConfigurationError(
-                f"architecture must be one of {', '.join(ARCHITECTURES)}, but got {self.architecture!r}."
+                f"architecture must be one of {', '.join(BASES)}, but got {self.architecture!r}."
             )
         if (self.cause is None) != (self.severity == ""):
             raise ConfigurationError(f"A fault has a severity and health has none, but see {self.name!r}.")
@@ -126,7 +156,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One cause, at three severities in each of the architectures where it makes sense."""
+    """One cause, at two or three severities in each of the architectures where it makes sense."""
 
     cause: CauseName
     setups: Mapping[Architecture, tuple[Setup, ...]]
@@ -138,10 +168,16 @@ class Fault:
     metric: Metric = "accuracy"
 
     def __post_init__(self) -> None:
-        for setups in (*self.setups.values(), *self.twins.values()):
-            if len(setups) != len(SEVERITIES):
+        for architecture, setups in self.setups.items():
+            if len(setups) not in _SCALES:
                 raise ConfigurationError(
-                    f"A fault has one setup for each of {', '.join(SEVERITIES)}, but {self.cause} has {len(setups)}."
+                    f"A fault has one setup for each of {', '.join(SEVERITIES)}, or of "
+                    f"{' and '.join(TWO_SEVERITIES)}, but {self.cause} has {len(setups)}."
+                )
+            if len(self.twins.get(architecture, setups)) != len(setups):
+                raise ConfigurationError(
+                    f"Each of the {len(setups)} setups of {self.cause} must have a twin, but there are "
+                    f"{len(self.twins[architecture])}."
                 )
 
     def cases(self) -> list[Case]:
@@ -157,7 +193,7 @@ class Fault:
                 metric=self.metric,
             )
             for architecture, setups in self.setups.items()
-            for rank, (severity, setup) in enumerate(zip(SEVERITIES, setups, strict=True))
+            for rank, (severity, setup) in enumerate(zip(_SCALES[len(setups)], setups, strict=True))
         ]
 
     def _healthy(self, architecture: Architecture, rank: int) -> Setup:

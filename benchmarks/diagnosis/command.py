@@ -35,8 +35,8 @@ STAGES = ("telemetry", "score", "repair")
 def main() -> None:
     arguments = _arguments()
     folder = arguments.folder / arguments.task
-    parts = [arguments.only] if arguments.only else list(PARTS)
     stages = [arguments.stage] if arguments.stage else ["telemetry", "score"]
+    parts = parts_of(arguments.only, folder, trains="telemetry" in stages)
     if "telemetry" in stages:
         for part in parts:
             _train_part(read_list(part), folder / part, arguments)
@@ -46,6 +46,13 @@ def main() -> None:
         for part in parts:
             _repair_part(read_list(part), folder / part, arguments)
         _tell_repairs(parts, arguments)
+
+
+def parts_of(only: str | None, folder: Path, *, trains: bool) -> list[str]:
+    """The parts that a command is about: all, but where nothing is trained first, only those that have runs."""
+    if only is not None:
+        return [only]
+    return [part for part in PARTS if trains or (folder / part).exists()]
 
 
 def _arguments() -> argparse.Namespace:
@@ -210,8 +217,13 @@ def _score(parts: Sequence[str], folder: Path, arguments: argparse.Namespace) ->
             tell_wrong(scored, arguments.cause)
         print("\n".join(lines_of(scored, figures)))
     if arguments.document is not None:
-        about = f"Task {arguments.task}, {arguments.seeds} seeds of every fault; {' and '.join(parts)}."
+        about = f"Task {arguments.task}, {arguments.seeds} seeds of every fault; {_in_words(parts)}."
         write_between_markers(arguments.document, markdown(columns, about))
+
+
+def _in_words(parts: Sequence[str]) -> str:
+    *before, last = parts
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def _say(line: str) -> None:

@@ -19,9 +19,11 @@ Labels = npt.NDArray[np.int64]
 
 N_POOL = 4000
 """Images for training and validation; as many others, which nothing trains on, are the test part."""
+N_COPIES = 4
+"""Of each sample that is repeated, beside itself."""
 SIDE_DIVISOR = 2
 """MNIST's 28 x 28 are averaged to 14 x 14: a training then takes a second."""
-_PARTS = ("calibration", "blind")
+_PARTS = ("calibration", "blind", "fresh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Arrays:
 
 @cache
 def arrays_of(task: str, part: str, data_dir: Path | None = None) -> Arrays:
-    """The images of a part: calibration and blind share none, but for digits, of which there are too few.
+    """The images of a part: no two share any, but for digits, of which there are too few.
 
     Raises:
         ConfigurationError: for another part.
@@ -98,6 +100,24 @@ def _duplicated(arrays: Arrays, share: float, random: np.random.Generator) -> Ar
     )
 
 
+def _repeated(arrays: Arrays, share: float, random: np.random.Generator) -> Arrays:
+    """A ``share`` of the samples `N_COPIES` times more, as oversampling before the split leaves them."""
+    chosen = random.permutation(len(arrays.y))[: round(share * len(arrays.y))]
+    copies = np.tile(chosen, N_COPIES)
+    return replace(
+        arrays, x=np.concatenate([arrays.x, arrays.x[copies]]), y=np.concatenate([arrays.y, arrays.y[copies]])
+    )
+
+
+def _moved_copies(arrays: Arrays, share: float, random: np.random.Generator) -> Arrays:
+    """A ``share`` of the samples once more, moved by a pixel, as augmentation before the split leaves them."""
+    chosen = random.permutation(len(arrays.y))[: round(share * len(arrays.y))]
+    moved = np.roll(arrays.x[chosen], 1, axis=3)
+    return replace(
+        arrays, x=np.concatenate([arrays.x, moved]), y=np.concatenate([arrays.y, arrays.y[chosen]])
+    )
+
+
 def _label_in_row(arrays: Arrays, brightness: float, random: np.random.Generator) -> Arrays:  # noqa: ARG001
     """The label as one bright pixel of the first row; the test part has none."""
     x = arrays.x.copy()
@@ -113,9 +133,30 @@ def _label_in_corner(arrays: Arrays, step: float, random: np.random.Generator) -
     return replace(arrays, x=x)
 
 
+def _label_in_last_row(arrays: Arrays, brightness: float, random: np.random.Generator) -> Arrays:  # noqa: ARG001
+    """The label as one pixel of the last row, counted from the right; the test part has none."""
+    x = arrays.x.copy()
+    width = x.shape[-1]
+    x[np.arange(len(x)), 0, -1 - arrays.y // width, -1 - arrays.y % width] = brightness
+    return replace(arrays, x=x)
+
+
+def _label_in_background(arrays: Arrays, step: float, random: np.random.Generator) -> Arrays:  # noqa: ARG001
+    """The label as the brightness of all that is black; the test part is black there."""
+    background = (arrays.y * step).astype(arrays.x.dtype)[:, None, None, None]
+    return replace(arrays, x=np.maximum(arrays.x, background))
+
+
 def _imbalanced(arrays: Arrays, share: float, random: np.random.Generator) -> Arrays:
     """A ``share`` of the samples of every second class, at least one; the test part stays balanced."""
     kept = (arrays.y % 2 == 1) | (random.random(len(arrays.y)) < share)
+    kept[np.unique(arrays.y, return_index=True)[1]] = True
+    return replace(arrays, x=arrays.x[kept], y=arrays.y[kept])
+
+
+def _rare(arrays: Arrays, share: float, random: np.random.Generator) -> Arrays:
+    """A ``share`` of the samples of the last three classes, at least one; the test part stays balanced."""
+    kept = (arrays.y <= arrays.y.max() - 3) | (random.random(len(arrays.y)) < share)
     kept[np.unique(arrays.y, return_index=True)[1]] = True
     return replace(arrays, x=arrays.x[kept], y=arrays.y[kept])
 
@@ -137,11 +178,25 @@ def _mislabeled(arrays: Arrays, share: float, random: np.random.Generator) -> Ar
     return replace(arrays, y=np.where(wrong, others, arrays.y))
 
 
+def _mislabeled_next(arrays: Arrays, share: float, random: np.random.Generator) -> Arrays:
+    """A ``share`` of the labels become that of the next class; the test part keeps its own."""
+    wrong = random.random(len(arrays.y)) < share
+    return replace(arrays, y=np.where(wrong, (arrays.y + 1) % (int(arrays.y.max()) + 1), arrays.y))
+
+
 def _with_nan(arrays: Arrays, share: float, random: np.random.Generator) -> Arrays:
     """One pixel of a ``share`` of the images is NaN."""
     x = arrays.x.astype(np.float32) / 255
     n = max(round(share * len(x)), 1)
     x[random.permutation(len(x))[:n], 0, x.shape[2] // 2, x.shape[3] // 2] = np.nan
+    return replace(arrays, x=x, x_test=arrays.x_test.astype(np.float32) / 255)
+
+
+def _with_infinity(arrays: Arrays, share: float, random: np.random.Generator) -> Arrays:
+    """The first pixel of a ``share`` of the images is infinite, as after a division by zero."""
+    x = arrays.x.astype(np.float32) / 255
+    n = max(round(share * len(x)), 1)
+    x[random.permutation(len(x))[:n], 0, 0, 0] = np.inf
     return replace(arrays, x=x, x_test=arrays.x_test.astype(np.float32) / 255)
 
 
@@ -176,12 +231,19 @@ def _noisy(arrays: Arrays, deviation: float, random: np.random.Generator) -> Arr
 CHANGES: Mapping[str, Change] = {
     "fewer": _fewer,
     "duplicated": _duplicated,
+    "repeated": _repeated,
+    "moved_copies": _moved_copies,
     "label_in_row": _label_in_row,
     "label_in_corner": _label_in_corner,
+    "label_in_last_row": _label_in_last_row,
+    "label_in_background": _label_in_background,
     "imbalanced": _imbalanced,
+    "rare": _rare,
     "sorted_at_end": _sorted_at_end,
     "mislabeled": _mislabeled,
+    "mislabeled_next": _mislabeled_next,
     "with_nan": _with_nan,
+    "with_infinity": _with_infinity,
     "scaled": _scaled,
     "shifted": _shifted,
     "noisy": _noisy,

@@ -31,16 +31,27 @@ one, an unfit scale of the input (`input_scaling`) and an unstratified split (`s
 
 _OF_DATA: Mapping[str, tuple[str, ...]] = {
     "with_nan": ("isfinite", "isnan"),
+    "with_infinity": ("isfinite", "isinf"),
     "duplicated": ("copies", "duplicate"),
+    "repeated": ("copies", "duplicate"),
+    "moved_copies": ("copies", "duplicate"),
     "label_in_row": ("remove or mask",),
     "label_in_corner": ("remove or mask",),
+    "label_in_last_row": ("remove or mask",),
+    "label_in_background": ("remove or mask",),
     "imbalanced": ("class_weights", "weight the classes", "rare classes"),
+    "rare": ("class_weights", "weight the classes", "rare classes"),
     "mislabeled": ("correct or drop",),
+    "mislabeled_next": ("correct or drop",),
 }
 _OF_NETWORKS: Mapping[str, tuple[str, ...]] = {
     "deviation": ("initialize",),
     "constant": ("initialize",),
+    "copied_units": ("initialize",),
+    "magnified": ("initialize",),
+    "negative_weights": ("initialize",),
     "negative_biases": ("zeros_(layer.bias)",),
+    "negative_inner_biases": ("zeros_(layer.bias)",),
 }
 _OF_FREEZING: Mapping[str, tuple[str, ...]] = {
     "requires_grad": ("requires_grad_(true)",),

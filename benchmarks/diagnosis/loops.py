@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,9 @@ from tuner.training.schedules import learning_rate_factor, peak_learning_rate
 
 SPIKE_STEPS = 20
 PRETRAINING_EPOCHS = 4
+DIMMED = 0.15
+MAGNIFIED = 8.0
+"""Factors of the training images' brightness: scaled by another number than those for validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,13 +197,17 @@ def _scaled(splits: Splits, scaling: nn.Module, loop: Loop) -> _Data:
 
 
 def _transformed(x: Tensor, loop: Loop) -> Tensor:
-    if loop.transform == "inverted":
-        return 1 - x
-    if loop.transform == "turned":
-        return x.flip(2, 3)
-    if loop.transform == "rolled":
-        return x.roll(x.shape[2] // 5, dims=2)
-    return x
+    return _TRANSFORMS[loop.transform](x) if loop.transform else x
+
+
+_TRANSFORMS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "inverted": lambda x: 1 - x,
+    "turned": lambda x: x.flip(2, 3),
+    "rolled": lambda x: x.roll(x.shape[2] // 5, dims=2),
+    "mirrored": lambda x: x.flip(3),
+    "dimmed": lambda x: x * DIMMED,
+    "magnified": lambda x: x * MAGNIFIED,
+}
 
 
 def _network(case: Case, config: TrainingConfig, splits: Splits) -> nn.Module:
@@ -276,7 +283,11 @@ def _optimizer(model: nn.Module, config: TrainingConfig, loop: Loop) -> torch.op
     parameters = [parameter for parameter in model.parameters() if id(parameter) not in left]
     if config.optimizer == "sgd":
         return torch.optim.SGD(
-            parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+            parameters,
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            nesterov=config.nesterov,
         )
     made: torch.optim.Optimizer = _OPTIMIZERS[config.optimizer](
         parameters, lr=config.learning_rate, weight_decay=config.weight_decay

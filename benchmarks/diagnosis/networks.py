@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from benchmarks.diagnosis.case import Planted
 from tuner.training.architectures.layers import ACTIVATIONS, initialize
 from tuner.training.config import TrainingConfig
-from tuner.training.models import BUILDERS, ModelBuilder
+from tuner.training.models import ModelBuilder, build_model
 
 CHANNELS = 8
 """Of every layer of a deep convolutional network."""
@@ -39,7 +39,7 @@ def _bias(layer: nn.Linear | nn.Conv2d) -> Tensor:
 
 
 def _built_in(config: TrainingConfig, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-    return BUILDERS[config.model](config, input_shape, n_outputs)
+    return build_model(config, input_shape, n_outputs)
 
 
 @torch.no_grad()
@@ -74,6 +74,64 @@ def _constant(
     for layer in _layers(model):
         layer.weight.fill_(strength)
         _bias(layer).zero_()
+    return model
+
+
+@torch.no_grad()
+def _copied_units(
+    config: TrainingConfig, input_shape: tuple[int, ...], n_outputs: int, strength: float
+) -> nn.Module:
+    """Every hidden layer has ``strength`` different units; the others start as copies of these."""
+    model = _built_in(config, input_shape, n_outputs)
+    n_before = 0  # units of the layer before that differ; 0 is all of them
+    for layer in _layers(model)[:-1]:
+        weight = layer.weight
+        originals = torch.arange(len(weight)) % int(strength)
+        weight.copy_(weight[originals])
+        if n_before:  # copies of one unit must have equal weights behind them too, or they part at once
+            weight.copy_(weight[:, torch.arange(weight.shape[1]) % n_before])
+        n_before = int(strength)
+    last = _layers(model)[-1]
+    n_each = last.weight.shape[1] // _n_units(model)
+    units = torch.arange(last.weight.shape[1]) // n_each
+    last.weight.copy_(last.weight[:, (units % n_before) * n_each + torch.arange(len(units)) % n_each])
+    return model
+
+
+def _n_units(model: nn.Module) -> int:
+    """Of the last hidden layer, each of which may reach the output layer through several pixels."""
+    return len(_layers(model)[-2].weight)
+
+
+@torch.no_grad()
+def _magnified(
+    config: TrainingConfig, input_shape: tuple[int, ...], n_outputs: int, strength: float
+) -> nn.Module:
+    """The weights of the output layer are ``strength`` times what the initialization says: a huge first loss."""
+    model = _built_in(config, input_shape, n_outputs)
+    _layers(model)[-1].weight.mul_(strength)
+    return model
+
+
+@torch.no_grad()
+def _negative_weights(
+    config: TrainingConfig, input_shape: tuple[int, ...], n_outputs: int, strength: float
+) -> nn.Module:
+    """A ``strength`` share of the first layer's units have no weight above zero: no image wakes them."""
+    model = _built_in(config, input_shape, n_outputs)
+    first = _layers(model)[0].weight
+    n = round(strength * len(first))
+    first[:n] = -first[:n].abs()
+    return model
+
+
+@torch.no_grad()
+def _negative_inner_biases(
+    config: TrainingConfig, input_shape: tuple[int, ...], n_outputs: int, strength: float
+) -> nn.Module:
+    """The units of the last hidden layer alone start with a bias of minus ``strength``."""
+    model = _built_in(config, input_shape, n_outputs)
+    _bias(_layers(model)[-2]).fill_(-strength)
     return model
 
 
@@ -149,6 +207,10 @@ NETWORKS: Mapping[str, Network] = {
     "negative_biases": _negative_biases,
     "deviation": _deviation,
     "constant": _constant,
+    "copied_units": _copied_units,
+    "magnified": _magnified,
+    "negative_weights": _negative_weights,
+    "negative_inner_biases": _negative_inner_biases,
     "gain": _gain,
     "deep": _deep,
     "linear": _linear,

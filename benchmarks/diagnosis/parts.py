@@ -1,10 +1,11 @@
 """Which cases thresholds may be chosen by, and which nobody looks at before the end.
 
-    python -m benchmarks.diagnosis.parts      writes both lists anew: only before any tuning
+    python -m benchmarks.diagnosis.parts      writes all lists anew: only before any tuning
 
 Of every cause, calibration has two severities of one network; the third severity and the other network are blind. Of
-every kind of healthy training some configs are calibration's and the others are blind; no config is in both. The parts
-share neither seeds nor images.
+every kind of healthy training some configs are calibration's and the others are blind; no config is in both. The fresh
+part came when the blind one had been looked at: all cases of `fresh`, whose networks, strengths and ways of planting
+neither of the others has. The parts share neither seeds nor images.
 """
 
 import json
@@ -15,14 +16,14 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks.diagnosis.case import ARCHITECTURES, Case
-from benchmarks.diagnosis.causes import FAULTS
+from benchmarks.diagnosis.causes import FAULTS, FRESH_CASES
 from benchmarks.diagnosis.healthy import HEALTHY
 from search_spaces.errors import ConfigurationError
 
 FOLDER = Path(__file__).parent / "lists"
-PARTS = ("calibration", "blind")
+PARTS = ("calibration", "blind", "fresh")
 SEED = 2026
-FIRST_SEEDS: Mapping[str, int] = {"calibration": 0, "blind": 100}
+FIRST_SEEDS: Mapping[str, int] = {"calibration": 0, "blind": 100, "fresh": 200}
 N_SEEDS = 5
 """Of every fault: the admission test needs so many."""
 N_HEALTHY_SEEDS = 3
@@ -66,6 +67,15 @@ def drawn_lists(seed: int = SEED) -> tuple[Listed, Listed]:
     )
 
 
+def fresh_list() -> Listed:
+    """All cases of the fresh part: there is nothing to draw."""
+    return Listed(
+        part="fresh",
+        faulty=tuple(case.name for case in FRESH_CASES if case.cause is not None),
+        healthy=tuple(sorted(case.name for case in FRESH_CASES if case.cause is None)),
+    )
+
+
 def _healthy(draw: random.Random, cases: Sequence[Case]) -> tuple[list[str], list[str]]:
     chosen: list[str] = []
     left: list[str] = []
@@ -91,10 +101,15 @@ def read_list(part: str) -> Listed:
 
 
 def write_lists() -> None:
-    """Draw both lists and write them."""
+    """Draw calibration and blind, and write them and the fresh part."""
     for listed in drawn_lists():
-        body = {"drawn_with_seed": SEED, "faulty": listed.faulty, "healthy": listed.healthy}
-        (FOLDER / f"{listed.part}.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+        _write(listed, drawn_with_seed=SEED)
+    _write(fresh_list())
+
+
+def _write(listed: Listed, **about: int) -> None:
+    body = {**about, "faulty": listed.faulty, "healthy": listed.healthy}
+    (FOLDER / f"{listed.part}.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

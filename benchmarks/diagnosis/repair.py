@@ -11,7 +11,7 @@ that was killed goes on.
 import random
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -20,7 +20,7 @@ import optuna
 
 from benchmarks.diagnosis.admission import admitted, value_of
 from benchmarks.diagnosis.bench import Bench, change
-from benchmarks.diagnosis.case import Case
+from benchmarks.diagnosis.case import Architecture, Case
 from benchmarks.diagnosis.causes import case_named
 from benchmarks.diagnosis.changes import RATE_DOWN, RATE_UP, changes_of
 from benchmarks.diagnosis.deeds import BY_HAND, undoes
@@ -33,6 +33,7 @@ from search_spaces import preset
 from studies.diagnosis import Cause, Finding, Severity
 from studies.diagnosis.finding import Remedy
 
+PRESETS: Mapping[Architecture, str] = {"mlp": "mlp", "cnn": "cnn", "gelu_mlp": "mlp", "normed_cnn": "cnn"}
 N_NEW_SEEDS = 3
 N_RANDOM = 4
 """Random changes of a case at least: more, if ours had more trials."""
@@ -160,7 +161,7 @@ def _random_changes(bench: Bench, n: int, seed: str) -> list[Remedy]:
 
 def _by_tpe(bench: Bench, case: Case, n_trials: int) -> list[Remedy]:
     """Whole configs of the architecture's own preset; its first ten trials wait for no result (Optuna's default)."""
-    space = preset(case.architecture)
+    space = preset(PRESETS[case.architecture])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=zlib.crc32(case.name.encode()))
     study = optuna.create_study(direction="maximize", sampler=sampler)

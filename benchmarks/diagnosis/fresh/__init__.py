@@ -1,0 +1,1 @@
+"""The fresh part: other networks, other strengths and other ways of planting the same causes."""
