@@ -7,17 +7,10 @@ import numpy as np
 import pytest
 
 from benchmarks.diagnosis.runs import Run, store
-from benchmarks.diagnosis.transfer import (
-    FAULTY,
-    FAULTY_SEEDS,
-    HARM,
-    HEALTHY,
-    HEALTHY_SEEDS,
-    faulty_cases,
-    harm,
-    scored_in,
-)
-from benchmarks.diagnosis.transfer_training import DATA_FAULTS, Recipe, arrays_of, train
+from benchmarks.diagnosis.transfer.first_recipe import Recipe
+from benchmarks.diagnosis.transfer.first_training import DATA_FAULTS, arrays_of, train
+from benchmarks.diagnosis.transfer.judging import HARM, harm, path_of, scored_in
+from benchmarks.diagnosis.transfer.sets import FIRST
 
 SHORT = Recipe(task="spirals", epochs=3, learning_rate=3e-3)
 
@@ -28,12 +21,10 @@ def run() -> Run:
 
 
 def test_the_lists_are_as_large_as_promised() -> None:
-    """Twelve kinds of faults with two seeds and sixty sound runs, at least; each fault's twin is sound."""
-    assert len(FAULTY) >= 12
-    assert len(FAULTY_SEEDS) == 2
-    assert len(HEALTHY) * len(HEALTHY_SEEDS) >= 60
-    assert {recipe.task for _, recipe in faulty_cases().values()} <= set(HEALTHY)
-    assert sum(len(recipes) for recipes in FAULTY.values()) == len(faulty_cases())
+    """Twelve kinds of faults with two seeds and sixty sound runs, at least."""
+    assert len({cause for cause, _ in FIRST.faulty.values()}) >= 12
+    assert len(FIRST.faulty_seeds) == 2
+    assert len(FIRST.healthy) * len(FIRST.healthy_seeds) >= 60
 
 
 def test_a_training_is_watched_and_judged_on_its_test_part(run: Run) -> None:
@@ -68,16 +59,17 @@ def test_harm_is_lost_accuracy_or_a_wrong_report(run: Run) -> None:
 def test_a_recipe_that_is_worse_than_its_like_is_not_sound(run: Run, tmp_path: Path) -> None:
     """It is left out and named, whatever the diagnosis says of it."""
     for name, accuracy in (("spirals", 0.99), ("spirals, sgd", 0.9)):
-        file = f"{name.replace(', ', '-')}-{HEALTHY_SEEDS[0]}.pickle.gz"
-        store(dataclasses.replace(run, case=name, test_accuracy=accuracy), tmp_path / file)
-    scored = scored_in(tmp_path, probed=False)
+        changed = dataclasses.replace(run, case=name, test_accuracy=accuracy)
+        store(changed, path_of(tmp_path, name, FIRST.healthy_seeds[0]))
+    scored = scored_in(tmp_path, FIRST, probed=False)
     assert [each.case for each in scored.answers] == ["spirals"]
     assert scored.admissions["spirals, sgd"].is_contested
 
 
 def test_only_what_is_there_is_scored(run: Run, tmp_path: Path) -> None:
     """And it says how much is missing."""
-    store(dataclasses.replace(run, seed=HEALTHY_SEEDS[0]), tmp_path / f"spirals-{HEALTHY_SEEDS[0]}.pickle.gz")
-    scored = scored_in(tmp_path, probed=False)
+    seed = FIRST.healthy_seeds[0]
+    store(dataclasses.replace(run, seed=seed), path_of(tmp_path, "spirals", seed))
+    scored = scored_in(tmp_path, FIRST, probed=False)
     assert len(scored.answers) == 1
-    assert scored.n_missing == len(HEALTHY) * len(HEALTHY_SEEDS) + len(faulty_cases()) * 2 - 1
+    assert scored.n_missing == len(FIRST.healthy) * len(FIRST.healthy_seeds) + len(FIRST.faulty) * 2 - 1

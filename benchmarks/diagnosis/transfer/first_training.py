@@ -4,12 +4,10 @@ A residual network with GELU and layer normalization on a table of 12 features a
 one with batch normalization on 8x8 digits; trained by a plain PyTorch loop: DataLoader, `torch.optim`, a scheduler.
 """
 
-import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,40 +17,13 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.diagnosis.runs import Run
-from studies.diagnosis import diagnose_record
-from studies.diagnosis.counterfactuals import changes_for_findings
-from studies.records import Outcome, StudyRecord
-from tuner.training.counterfactuals import of_live
+from benchmarks.diagnosis.transfer.evaluating import balanced_accuracy, evaluated, probed_record
+from benchmarks.diagnosis.transfer.first_recipe import Recipe, TaskName
+from studies.records import StudyRecord
 from tuner.training.datasets.digits import INK_MAXIMUM, read_digits
 
-TaskName = Literal["digits", "table", "spirals"]
 Arrays = dict[str, npt.NDArray[Any]]
 """x_train, y_train, x_validation, y_validation, x_test, y_test."""
-
-N_KEPT = 2000
-"""Training samples that counterfactual probes go on with."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """One training: all that a person would have written down, and the fault that was planted in it."""
-
-    task: TaskName
-    optimizer: Literal["sgd", "adamw"] = "adamw"
-    learning_rate: float = 2e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.01
-    batch_size: int = 64
-    epochs: int = 15
-    schedule: Literal["constant", "cosine", "one_cycle", "tenth_every_epoch"] = "cosine"
-    clip_norm: float = 0.0
-    dropout: float = 0.0
-    label_smoothing: float = 0.0
-    width: int = 64
-    n_blocks: int = 2
-    n_train: int | None = None
-    fault: str = ""
-    """A key of `DATA_FAULTS`, or of the loop's and the network's: see `_Loop` and `_network`."""
 
 
 # -- data --
@@ -242,8 +213,8 @@ def train(recipe: Recipe, name: str, *, seed: int, probed: bool = True) -> Run:
     torch.manual_seed(seed)
     loop = _Loop(recipe, tensors, n_classes)
     record, reported = loop.run(probed=probed, seed=seed)
-    _loss, validation_accuracy = _evaluated(loop.model, tensors["x_validation"], tensors["y_validation"])
-    test_loss, test_accuracy = _evaluated(loop.model, tensors["x_test"], tensors["y_test"])
+    _loss, validation_accuracy = evaluated(loop.model, tensors["x_validation"], tensors["y_validation"])
+    test_loss, test_accuracy = evaluated(loop.model, tensors["x_test"], tensors["y_test"])
     return Run(
         case=name,
         seed=seed,
@@ -253,7 +224,7 @@ def train(recipe: Recipe, name: str, *, seed: int, probed: bool = True) -> Run:
         n_validation=len(tensors["x_validation"]),
         test_accuracy=test_accuracy,
         test_loss=test_loss,
-        balanced_accuracy=_balanced_accuracy(loop.model, tensors["x_test"], tensors["y_test"]),
+        balanced_accuracy=balanced_accuracy(loop.model, tensors["x_test"], tensors["y_test"]),
         seconds=time.perf_counter() - started,
     )
 
@@ -301,13 +272,23 @@ class _Loop:
             for _epoch in range(self.recipe.epochs):
                 self._train_epoch(watch)
                 is_train_mode = self.recipe.fault == "train_mode_evaluation"
-                loss, reported = _evaluated(self.model, *validation, train_mode=is_train_mode)
+                loss, reported = evaluated(self.model, *validation, train_mode=is_train_mode)
                 if reports:
                     watch.epoch(validation_loss=loss, validation_accuracy=reported)
                 else:
                     watch.epoch()
         record = watch.record()
-        return (self._probed(record, seed) if probed else record), reported
+        if probed:
+            record = probed_record(
+                record,
+                self.model,
+                self.optimizer,
+                (self.data["x_train"], self.data["y_train"]),
+                seed=seed,
+                batch_size=self.recipe.batch_size,
+                clip_norm=self.recipe.clip_norm,
+            )
+        return record, reported
 
     def _train_epoch(self, watch: Any) -> None:
         if self.recipe.fault != "eval_mode_training":
@@ -339,40 +320,3 @@ class _Loop:
             case "tenth_every_epoch":
                 return torch.optim.lr_scheduler.StepLR(self.optimizer, step_size=len(self.loader), gamma=0.1)
         return None
-
-    def _probed(self, record: StudyRecord, seed: int) -> StudyRecord:
-        """With the counterfactual probes that its own findings ask for, as `watch.findings(probe=True)` would."""
-        (trial,) = record.trials
-        if trial.outcome is Outcome.DIVERGED or trial.telemetry is None:
-            return record
-        changes = changes_for_findings(diagnose_record(record, trial.number))
-        rates = trial.telemetry.step_series("learning_rate")
-        answers = of_live(
-            self.model,
-            self.optimizer,
-            self.data["x_train"][:N_KEPT],
-            self.data["y_train"][:N_KEPT],
-            cross_entropy,
-            changes,
-            seed,
-            batch_size=self.recipe.batch_size,
-            peak_learning_rate=float(rates.max()) if len(rates) else float("nan"),
-            clip_norm=self.recipe.clip_norm,
-        )
-        telemetry = dataclasses.replace(trial.telemetry, counterfactuals=answers)
-        return dataclasses.replace(record, trials=(dataclasses.replace(trial, telemetry=telemetry),))
-
-
-@torch.no_grad()
-def _evaluated(model: nn.Module, x: Tensor, y: Tensor, *, train_mode: bool = False) -> tuple[float, float]:
-    """Mean loss and accuracy."""
-    model.train(train_mode)
-    outputs = model(x)
-    return float(cross_entropy(outputs, y)), float((outputs.argmax(1) == y).double().mean())
-
-
-@torch.no_grad()
-def _balanced_accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """The mean over the classes."""
-    hits = (model.eval()(x).argmax(1) == y).double()
-    return float(torch.stack([hits[y == each].mean() for each in y.unique()]).mean())

@@ -1,0 +1,54 @@
+"""The transfer sets by name."""
+
+from collections.abc import Mapping
+
+from benchmarks.diagnosis.runs import Run
+from benchmarks.diagnosis.transfer import first, second
+from benchmarks.diagnosis.transfer.first_recipe import Recipe as FirstRecipe
+from benchmarks.diagnosis.transfer.second_recipe import Recipe as SecondRecipe
+from benchmarks.diagnosis.transfer.transfer_set import TransferSet
+
+
+def _train_first(recipe: FirstRecipe, name: str, seed: int) -> Run:
+    # torch only where something is trained: scores need none
+    from benchmarks.diagnosis.transfer.first_training import train
+
+    return train(recipe, name, seed=seed)
+
+
+def _train_second(recipe: SecondRecipe, name: str, seed: int) -> Run:
+    from benchmarks.diagnosis.transfer.second_training import train
+
+    return train(recipe, name, seed=seed)
+
+
+FIRST = TransferSet(
+    name="first",
+    about="residual and convolutional networks on digits, a made table, and spirals",
+    healthy=first.HEALTHY,
+    faulty={
+        f"{cause}, {recipe.task}": (cause, recipe)
+        for cause, recipes in first.FAULTY.items()
+        for recipe in recipes
+    },
+    healthy_seeds=(100, 101, 102),
+    faulty_seeds=(100, 101),
+    train=_train_first,
+)
+SECOND = TransferSet(
+    name="second",
+    about=(
+        "recurrent, convolutional, fully connected, attention and mixer networks on made waves, fields, texts and "
+        "ranges, and on digits by rows, in five kinds of loops"
+    ),
+    healthy=second.HEALTHY,
+    faulty={
+        f"{cause}, {recipe.family}, {strength}": (cause, recipe)
+        for cause, recipes in second.FAULTY.items()
+        for strength, recipe in zip(("mild", "strong"), recipes, strict=True)
+    },
+    healthy_seeds=(200, 201, 202),
+    faulty_seeds=(200, 201, 202),
+    train=_train_second,
+)
+SETS: Mapping[str, TransferSet] = {each.name: each for each in (FIRST, SECOND)}
