@@ -227,9 +227,15 @@ class StepLog:
 
 def _joined(answers: Sequence[tuple[Tensor, Tensor]]) -> Sequence[tuple[Tensor, Tensor]]:
     """Outputs and targets of many minibatches as one, if they are of one form: a call costs more than its numbers."""
-    outputs, targets = zip(*answers, strict=True) if answers else ((), ())
-    forms = {(o.shape[1:], y.shape[1:], y.dtype, o.shape[:1] == y.shape[:1]) for o, y in answers}
-    if len(forms) != 1 or not forms.pop()[-1]:
+    if not answers:
+        return []
+    shapes, dtype = [part.shape for part in answers[0]], answers[0][1].dtype
+    # Nearly always all are alike, and to see that takes a third of the time of the general question.
+    are_alike = all(o.shape == shapes[0] and y.shape == shapes[1] and y.dtype is dtype for o, y in answers)
+    if not are_alike and len({(o.shape[1:], y.shape[1:], y.dtype) for o, y in answers}) > 1:
+        return answers
+    outputs, targets = zip(*answers, strict=True)
+    if any(o.shape[:1] != y.shape[:1] for o, y in (answers[:1] if are_alike else answers)):
         return answers
     return [(torch.cat(outputs), torch.cat(targets))]
 
