@@ -54,6 +54,9 @@ class EpochReadings:
     probe_loss: float = NAN
     """Plain loss on the probe batch: a few hundred training samples as they are, not augmented, in eval mode."""
     probe_accuracy: float = NAN
+    train_mode_probe_accuracy: float = NAN
+    """The same with units dropped out, as in training. Read only of a loop that evaluates so, and not where batch
+    statistics make a difference too: they depend on the minibatches that the loop evaluates."""
     learning_rate: float = NAN
     """As used by the epoch's last optimizer step."""
     gradient_norm: float = NAN
@@ -107,6 +110,9 @@ class LayerProbe:
     spectral_ratio: float = NAN
     """Of a layer that is not trainable: its largest singular value over that of a random matrix of its shape and
     deviation. About 1 is a fresh initialization, well above 1 was trained before (Marchenko-Pastur)."""
+    initialization_distance: float = NAN
+    """Of a layer that is not trainable and has thousands of weights: how far their moments are from the nearest of the
+    usual initial distributions, in standard errors. Below about 3 they were never trained."""
 
 
 @dataclass(frozen=True, kw_only=True)

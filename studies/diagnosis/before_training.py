@@ -8,6 +8,7 @@ import numpy as np
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.finding import Evidence
 from studies.diagnosis.reference import learned_nothing, trained, trained_rows
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.thresholds import Threshold
 from studies.readings import NAN, CodeProbe, DataProbe, LayerProbe, LayerReadings, StepZeroProbe, Telemetry
 from studies.records import TrialRecord
@@ -86,6 +87,14 @@ def gradients_fade(trial: TrialRecord) -> bool:
     return learned_nothing(trial) and all(
         fading_slope(row.layers) < limits.FADING_SLOPE.value for row in rows
     )
+
+
+def falls_short(trial: TrialRecord) -> bool:
+    """Whether its late accuracy leaves something to be wished for: the harm that no curve has to show.
+
+    False where there is no accuracy. Only beside what is seen to be wrong: a hard task falls short too.
+    """
+    return Signs(trial=trial).late_error > 1.0 - limits.GOOD_ENOUGH.value
 
 
 def best_reading(trial: TrialRecord, quantity: str) -> float:

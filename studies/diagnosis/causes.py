@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import gradients_fade
 from studies.diagnosis.finding import Cause, CauseName
-from studies.diagnosis.instability import instability
+from studies.diagnosis.instability import instability, what_enlarges_steps
 from studies.diagnosis.reference import peer_of, still_falls
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import Signs
@@ -56,7 +56,7 @@ def _unstable(signs: Signs, *, is_held: bool) -> tuple[Suspicion, ...]:
         signs.weight_growth > limits.WEIGHT_GROWTH.value or signs.dead_rise > limits.DEAD_FRACTION.value
     )
     is_shown = signs.burst > limits.BURST.value or (is_swollen and not is_held)
-    return instability(signs) if is_shown else instability(signs)[:-1]
+    return instability(signs) if is_shown else what_enlarges_steps(signs)
 
 
 def _vanishing_gradients(signs: Signs, study: StudyRecord) -> Suspicion | None:  # noqa: ARG001 - a rule's shape

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from search_spaces.edits import Edit
+from studies.diagnosis.benchmarked import Benchmarked
 from studies.diagnosis.stages import Stage
 from studies.encoding import jsonable
 
@@ -104,10 +105,25 @@ class Remedy:
     sentence: str
     edits: tuple[Edit, ...] = ()
     action: str | None = None
+    benchmarked: Benchmarked | None = None
+    """What became of this change against the likeliest cause in the benchmark; None where it was not trained there."""
 
     def __post_init__(self) -> None:
         if not self.edits and self.action is None:
             raise ValueError(f"A remedy must have edits or an action, but {self.sentence!r} has neither.")
+
+    @property
+    def told(self) -> str:
+        """The sentence, with what the benchmark says of it."""
+        return self.sentence if self.benchmarked is None else f"{self.sentence} It {self.benchmarked.text}."
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "sentence": self.sentence,
+            "edits": [edit.to_json() for edit in self.edits],
+            "action": self.action,
+            "benchmark": None if self.benchmarked is None else self.benchmarked.to_json(),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,13 +152,9 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """The public shape of a finding: ``sentence`` stays out, all of it can be derived from the rest."""
         shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_SHOWN}
-        remedies = [
-            {"sentence": r.sentence, "edits": [edit.to_json() for edit in r.edits], "action": r.action}
-            for r in self.remedies
-        ]
         return {
             **{name: jsonable(value) for name, value in shown.items()},
-            "remedies": remedies,
+            "remedies": [remedy.to_json() for remedy in self.remedies],
             "alternatives": self.alternatives,
             "stage": self.stage.label,
         }

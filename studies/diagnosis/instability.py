@@ -7,6 +7,8 @@ from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import RATE_JUMP, Signs
 from studies.diagnosis.weighing import Suspicion
 
+ALTERNATIVE = 0.5
+"""The confidence of a cause that nothing speaks for but that it can do what is seen: it is tried after the others."""
 DEEP = 4
 """Hidden layers from which the first updates are dangerous by themselves (own design)."""
 LARGE_BATCH = 256
@@ -15,11 +17,31 @@ LARGE_BATCH = 256
 
 def instability(signs: Signs) -> tuple[Suspicion, ...]:
     """What makes the steps of an unstable training too large; the rate itself is never ruled out."""
-    rules = (_schedule, _single_samples, _momentum, _cold_start)
-    found = [suspicion for rule in rules if (suspicion := rule(signs)) is not None]
+    found = what_enlarges_steps(signs)
     is_explained = bool(found) or bool(restraint(signs))
     rate = Suspicion(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.6 if is_explained else 0.9)
-    return (*found, rate)
+    return (*found, *_alternatives(signs), rate)
+
+
+def what_enlarges_steps(signs: Signs) -> tuple[Suspicion, ...]:
+    """What a reading speaks for, beside the rate."""
+    rules = (_schedule, _single_samples, _momentum, _cold_start)
+    return tuple(suspicion for rule in rules if (suspicion := rule(signs)) is not None)
+
+
+def _alternatives(signs: Signs) -> tuple[Suspicion, ...]:
+    """What may make the steps too large without a sign of its own: the curves do not tell it from a high rate."""
+    is_possible = {
+        CauseName.SCHEDULE_SPIKES: len(signs.rate_jumps) >= limits.RATE_JUMPS.value,
+        CauseName.BATCH_TOO_SMALL: signs.batch_size <= limits.NOISY_BATCH.value,
+        CauseName.MISSING_WARMUP: _is_prone(signs) and not signs.warmup_share > 0.0,
+    }
+    return tuple(Suspicion(name=name, confidence=ALTERNATIVE) for name, holds in is_possible.items() if holds)
+
+
+def are_enlarged(signs: Signs) -> bool:
+    """Whether the momentum or the batch is known to make steps larger than the rate says."""
+    return _momentum(signs) is not None or signs.batch_size <= limits.NOISY_BATCH.value
 
 
 def _schedule(signs: Signs) -> Suspicion | None:
@@ -51,14 +73,27 @@ def _momentum(signs: Signs) -> Suspicion | None:
 
 def is_cold_start(signs: Signs) -> bool:
     """Whether the first updates of a deep network or of large batches burst without any warmup."""
-    is_prone = signs.situation.number("depth") >= DEEP or signs.batch_size >= LARGE_BATCH
-    return is_prone and signs.early_burst > limits.EARLY_BURST.value and not signs.warmup_share > 0.0
+    is_burst = signs.early_burst > limits.EARLY_BURST.value
+    return _is_prone(signs) and is_burst and not signs.warmup_share > 0.0
+
+
+def goes_on(signs: Signs) -> bool:
+    """Whether the trouble comes back after the first updates: what a warmup spares does not."""
+    return signs.n_train_rises >= limits.RISES.value
+
+
+def _is_prone(signs: Signs) -> bool:
+    return signs.situation.number("depth") >= DEEP or signs.batch_size >= LARGE_BATCH
 
 
 def _cold_start(signs: Signs) -> Suspicion | None:
-    """A burst that a warmup would have spared; where the loss never comes back below its start, the rate did it."""
+    """A burst that a warmup would have spared; where the loss never comes back below its start, the rate did it.
+
+    So it did where the loss rises again later.
+    """
     if not is_cold_start(signs):
         return None
     evidence = crossed("early_burst", signs.early_burst, limits.EARLY_BURST)
-    confidence = 0.7 if signs.explained > 0.0 else 0.5
+    passes = signs.explained > 0.0 and not goes_on(signs)
+    confidence = 0.7 if passes else ALTERNATIVE
     return Suspicion(name=CauseName.MISSING_WARMUP, confidence=confidence, evidence=(evidence,))

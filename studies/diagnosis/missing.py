@@ -41,7 +41,10 @@ def missing_evidence(record: StudyRecord) -> list[str]:
     longest = max((len(trained_rows(trial)) for trial in read), default=0)
     if longest <= limits.OSCILLATION_EPOCHS.value:
         needed = int(limits.OSCILLATION_EPOCHS.value) + 1
-        missing.append(f"No trial has {needed} epochs, so oscillation cannot be judged: {longer}.")
+        missing.append(
+            f"No trial has {needed} epochs, so an oscillation of validation at the end of a training cannot be judged "
+            f"(the train loss can show one in fewer): {longer}."
+        )
     if longest < limits.PERSISTENCE.value:
         needed = int(limits.PERSISTENCE.value)
         missing.append(f"No trial has {needed} epochs, so learning curves cannot be judged: {longer}.")

@@ -60,6 +60,18 @@ def validation_error(telemetry: Telemetry, accuracy: float) -> float:
     return max(math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / n), 1.0 / n)
 
 
+def shortfall(trial: TrialRecord) -> float:
+    """What the last validation accuracy lacks of the training's own best, in standard errors of the best.
+
+    NaN where there are no accuracies: then nobody knows whether the end is as good as the training ever was.
+    """
+    accuracies = trained(trial, "validation_accuracy")
+    if trial.telemetry is None or not len(accuracies) or not np.all(np.isfinite(accuracies)):
+        return NAN
+    best = float(accuracies.max())
+    return (best - float(accuracies[-1])) / validation_error(trial.telemetry, best)
+
+
 def has_diverged(trial: TrialRecord) -> bool:
     """Whether a loss or a parameter became infinite or NaN, stopped for it or not."""
     return trial.outcome is Outcome.DIVERGED or any(has_bad_loss(row) for row in trained_rows(trial))

@@ -1,13 +1,16 @@
 """From a cause to the changes that may mend it: one lever each, computed from the trial's own config.
 
 A rule returns None when its change is already there or cannot be computed; so a remedy always changes
-something. The order follows the Deep Learning Tuning Playbook where it has one, else the fault table in the docs (own
-order); for overfitting and overconfidence, what repaired a calibration case of benchmarks/diagnosis comes first.
+something. What is proven to repair oftener comes first (benchmarks/diagnosis/remedy_order.py); where the cases cannot
+tell, the order is the Deep Learning Tuning Playbook's, else that of the fault table in the docs, and for overfitting
+and overconfidence that of a calibration case.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 
 from studies.diagnosis.actions import ACTIONS, Rule, warm_up_by_hand
+from studies.diagnosis.benchmarked import benchmarked
 from studies.diagnosis.finding import Cause, CauseName, Remedy
 from studies.diagnosis.lever_rules import (
     clip_gradients,
@@ -60,6 +63,7 @@ def remedies_for(
 
     No lever is changed by two of them. Where there are too many, each cause keeps its first.
     """
+    causes = tuple(causes)
     found: dict[Rule, Remedy] = {}
     leading: list[Rule] = []
     changed: set[str] = set()
@@ -73,13 +77,21 @@ def remedies_for(
         if rules is not last:
             leading += [rule for rule in rules if rule in found][:1]
     kept = list(dict.fromkeys([*leading, *found]))[:MAX_REMEDIES]
-    return tuple(remedy for rule, remedy in found.items() if rule in kept)
+    likeliest = causes[0].name if causes else None
+    return tuple(_with_evidence(remedy, rule, likeliest) for rule, remedy in found.items() if rule in kept)
+
+
+def _with_evidence(remedy: Remedy, rule: Rule, likeliest: CauseName | None) -> Remedy:
+    """With what became of it in the benchmark, where it is a remedy of the likeliest cause itself: that was counted."""
+    if likeliest is None or rule not in REMEDIES[likeliest] or not remedy.edits:
+        return remedy
+    return dataclasses.replace(remedy, benchmarked=benchmarked(likeliest, remedy.edits[-1].lever))
 
 
 _LEVERS: Mapping[CauseName, tuple[Rule, ...]] = {
     CauseName.LEARNING_RATE_TOO_HIGH: (lower_rate_tenfold, warm_up, clip_gradients, decay_rate, larger_batch),
     CauseName.LEARNING_RATE_TOO_LOW: (raise_rate, switch_to_adam, train_longer),
-    CauseName.MISSING_WARMUP: (warm_up, warm_up_by_hand, clip_gradients, lower_rate),
+    CauseName.MISSING_WARMUP: (lower_rate, warm_up, warm_up_by_hand, clip_gradients),
     CauseName.EXPLODING_GRADIENTS: (clip_gradients, normalize_layers, lower_rate_tenfold),
     CauseName.MOMENTUM_TOO_HIGH: (lower_momentum, lower_rate_tenfold),
     CauseName.SCHEDULE_SPIKES: (smooth_schedule, lower_rate, wait_longer),

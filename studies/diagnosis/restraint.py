@@ -1,10 +1,11 @@
 """What holds a fit down although the training had its time: regularization, or too few units."""
 
+import math
 from collections.abc import Callable
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed
-from studies.diagnosis.finding import CauseName
+from studies.diagnosis.before_training import crossed, n_units
+from studies.diagnosis.finding import CauseName, Evidence
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.slowness import fit_evidence
 from studies.diagnosis.weighing import Suspicion
@@ -74,19 +75,31 @@ def _dropout(signs: Signs) -> Suspicion | None:
 
 def _undercapacity(signs: Signs) -> Suspicion | None:
     """Few units or no hidden layer at all, and a fit that is as poor on train as on validation."""
-    width = signs.situation.number("width")
-    is_linear = signs.situation.number("depth") == 0.0 and signs.situation.choice("model") != "cnn"
-    if (
-        not (width <= limits.SMALL_WIDTH.value or is_linear)
-        or not signs.fit_ratio > limits.FIT_RATIO_NARROW.value
-    ):
+    evidence = _few_units(signs)
+    if evidence is None or not signs.fit_ratio > limits.FIT_RATIO_NARROW.value:
         return None
-    evidence = crossed("width", 0.0 if is_linear else width, limits.SMALL_WIDTH)
     return Suspicion(
         name=CauseName.UNDERCAPACITY,
         confidence=0.8,
         evidence=(evidence, fit_evidence(signs, limits.FIT_RATIO_NARROW)),
     )
+
+
+def _few_units(signs: Signs) -> Evidence | None:
+    """By the config, or by the untrained weights of a network whose config nobody told.
+
+    Of those all hidden layers must be narrow: a gate or a pooling of one unit is no bottleneck.
+    """
+    width = signs.situation.number("width")
+    if signs.situation.number("depth") == 0.0 and signs.situation.choice("model") != "cnn":
+        return crossed("width", 0.0, limits.SMALL_WIDTH)
+    if not math.isnan(width):
+        return crossed("width", width, limits.SMALL_WIDTH) if width <= limits.SMALL_WIDTH.value else None
+    probe = signs.telemetry.step_zero
+    units = [n_units(layer) for layer in probe.layers[:-1]] if probe is not None else []
+    if not units or not all(each < limits.NARROW_LAYERS.value for each in units):
+        return None
+    return crossed("hidden_units", max(units), limits.NARROW_LAYERS)
 
 
 _RULES: tuple[Rule, ...] = (_weight_decay, _dropout, _undercapacity)

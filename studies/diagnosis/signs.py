@@ -24,8 +24,6 @@ BURST_SAMPLES = 64
 """Samples a loss is averaged over before it counts as a burst: single samples are noisy by themselves."""
 EARLY_STEPS = 0.2
 """Of the optimizer steps: the first updates."""
-SMALL_RATE = 0.01
-"""Of the peak: a rate below it hardly moves anything."""
 RATE_JUMP = 1.2
 """Times the rate of the step before: a schedule's jump upwards, where the rate did not rise before."""
 TRAIN_LOSS_RISE = 0.03
@@ -264,10 +262,23 @@ class Signs:
     @cached_property
     def dead_rise(self) -> float:
         """The worst layer's share of dead units at the end, above that of the untrained network."""
+        return self._above_start("dead_fraction", self.rows[-1].dead_fraction if self.rows else NAN)
+
+    @cached_property
+    def saturated_rise(self) -> float:
+        """The same of saturated units: those of sigmoids and tanh that hardly pass any gradient."""
+        layers = self.rows[-1].layers if self.rows else ()
+        return self._above_start("saturated_fraction", _most(layer.saturated_fraction for layer in layers))
+
+    def _above_start(self, quantity: str, end: float) -> float:
         probe = self.telemetry.step_zero
-        before = [layer.dead_fraction for layer in probe.layers] if probe is not None else []
-        start = max((share for share in before if math.isfinite(share)), default=0.0)
-        return self.rows[-1].dead_fraction - start if self.rows else NAN
+        before = [getattr(layer, quantity) for layer in probe.layers] if probe is not None else []
+        return end - _most((0.0, *before))
+
+    @cached_property
+    def lost_rise(self) -> float:
+        """The larger of the two: the units that no longer learn, whichever their activation is."""
+        return _most((self.dead_rise, self.saturated_rise))
 
     # --- the steps
 
@@ -282,11 +293,6 @@ class Signs:
     def rate_area(self) -> float:
         """Mean rate over peak rate: 1 is constant, 0.5 a cosine, below a fifth is mostly over."""
         return _ratio(_mean(self.rates), float(self.rates.max())) if len(self.rates) else NAN
-
-    @cached_property
-    def small_rate_share(self) -> float:
-        """Of the steps whose rate is below a hundredth of the peak."""
-        return _mean(self.rates < SMALL_RATE * self.rates.max()) if len(self.rates) else NAN
 
     @cached_property
     def warmup_share(self) -> float:
@@ -381,6 +387,10 @@ def _norm(norms: Iterable[float]) -> float:
 
 def _ratio(value: float, over: float) -> float:
     return value / over if over > 0.0 else NAN
+
+
+def _most(values: Iterable[float]) -> float:
+    return max((value for value in values if math.isfinite(value)), default=NAN)
 
 
 def _least(*values: float) -> float:

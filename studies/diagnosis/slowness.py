@@ -4,7 +4,10 @@ The harm: the training data is fitted hardly better than validation (``fit_ratio
 the accuracy is not good enough to make nothing of it.
 """
 
+import math
 from collections.abc import Callable
+
+import numpy as np
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed
@@ -14,8 +17,12 @@ from studies.diagnosis.reference import trained
 from studies.diagnosis.signs import LATE, Signs
 from studies.diagnosis.thresholds import Threshold
 from studies.diagnosis.weighing import Suspicion
+from studies.readings import NAN
 
 Rule = Callable[[Signs], Suspicion | None]
+
+GROWTH = 4.0
+"""Times the training: what is promised for so much more of it (own design, as in `expected_gain`)."""
 
 
 def is_unfinished(signs: Signs) -> bool:
@@ -55,6 +62,19 @@ def expected_gain(signs: Signs) -> float:
     """
     left = 1.0 - min(max(signs.doubling_fall, 0.0), 1.0)
     return signs.late_error * (1.0 - left**2) / signs.accuracy_noise
+
+
+def warmup_cost(signs: Signs) -> float:
+    """The accuracy that the warmup cost, in standard errors of it: what its steps would have brought at the peak rate.
+
+    NaN where the rates that were read do not show it.
+    """
+    rates = signs.rates
+    rising = np.diff(rates) > 0.0
+    if not rising.any():
+        return NAN
+    missing = float((rates.max() - rates[:-1])[rising].sum())
+    return gain_by_rates(signs, times=1.0 + missing / float(rates.sum()))
 
 
 def slowness(signs: Signs) -> tuple[Suspicion, ...]:
@@ -97,11 +117,13 @@ def _warmup_too_long(signs: Signs) -> Suspicion | None:
     promises_more = expected_gain(signs) > limits.EXPECTED_GAIN.value
     if not (is_long and (still_early or promises_more or is_unfinished(signs))):
         return None
-    evidence = (
+    evidence = [
         _over_all("warmup_share", signs.warmup_share, limits.LONG_WARMUP, signs),
         _late("validation_loss_fall", signs.late_fall, limits.WARMUP_FALL, signs),
-    )
-    return Suspicion(name=CauseName.WARMUP_TOO_LONG, confidence=0.88, evidence=evidence)
+    ]
+    if math.isfinite(cost := warmup_cost(signs)):
+        evidence.append(_over_all("warmup_cost_in_standard_errors", cost, limits.NOISE_FLOORS, signs))
+    return Suspicion(name=CauseName.WARMUP_TOO_LONG, confidence=0.88, evidence=tuple(evidence))
 
 
 def _best_is_late(losses: Curve) -> bool:
@@ -121,14 +143,41 @@ def _batch_too_large(signs: Signs) -> Suspicion | None:
 
 def _rate_too_low(signs: Signs) -> Suspicion | None:
     """Small updates all along: more of the same epochs would be a dear way to the same end."""
-    if not (is_unfinished(signs) and signs.update_ratio < limits.UPDATE_RATIO_SLOW.value):
+    is_slow = is_unfinished(signs) and signs.update_ratio < limits.UPDATE_RATIO_SLOW.value
+    if not (is_slow or _creeps(signs)):
         return None
-    evidence = _over_all("update_ratio", signs.update_ratio, limits.UPDATE_RATIO_SLOW, signs)
+    rule = limits.UPDATE_RATIO_SLOW if is_slow else limits.UPDATE_RATIO_CREEPING
+    evidence = _over_all("update_ratio", signs.update_ratio, rule, signs)
     return Suspicion(
         name=CauseName.LEARNING_RATE_TOO_LOW,
         confidence=0.65 if _is_short(signs) else 0.82,
         evidence=(evidence, _unfinished_fit(signs)),
     )
+
+
+def _creeps(signs: Signs) -> bool:
+    """Whether tiny updates leave most of the loss, and a schedule that ends at nothing hides how it would go on."""
+    fit, _gain = _limits_of(signs)
+    hardly_moves = signs.update_ratio < limits.UPDATE_RATIO_CREEPING.value
+    much_is_left = signs.explained < 1.0 - limits.MOST_IS_LEFT.value
+    is_poor = signs.fit_ratio > fit.value and 1.0 - signs.late_error <= limits.GOOD_ENOUGH.value
+    promises_more = gain_by_rates(signs) > limits.EXPECTED_GAIN_SHORT.value
+    return hardly_moves and much_is_left and is_poor and _falls(signs) and promises_more
+
+
+def gain_by_rates(signs: Signs, times: float = GROWTH) -> float:
+    """As `expected_gain`, for so many times the sum of the rates: epochs count by what the schedule left of their rate.
+
+    The error is taken to fall with that sum as the validation loss did over the second half of the training. NaN
+    without accuracies, and where the rates were not read.
+    """
+    rates = signs.rates
+    total, early = float(rates.sum()), float(rates[: len(rates) // 2].sum())
+    if not 0.0 < early < total:
+        return NAN
+    left = 1.0 - min(max(signs.doubling_fall, 0.0), 1.0)
+    n_halves = math.log(times) / math.log(total / early)
+    return signs.late_error * float(1.0 - left**n_halves) / signs.accuracy_noise
 
 
 def _too_few_epochs(signs: Signs) -> Suspicion | None:

@@ -18,7 +18,7 @@ from studies.diagnosis.counterfactuals import (
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.readings import Counterfactual, Telemetry
 from studies.records import TrialRecord
-from tests.cases import trial_of
+from tests.made_trials import trial_of
 
 TOO_HIGH, TOO_LOW = CauseName.LEARNING_RATE_TOO_HIGH, CauseName.LEARNING_RATE_TOO_LOW
 BATCH, MOMENTUM = CauseName.BATCH_TOO_SMALL, CauseName.MOMENTUM_TOO_HIGH

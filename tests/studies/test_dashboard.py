@@ -19,7 +19,7 @@ from studies.diagnosis import diagnose_record
 from studies.importance import importances_of
 from studies.records import StudyRecord
 from studies.reports import write_report
-from tests import cases
+from tests import cases, made_trials
 
 
 class _Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
@@ -70,7 +70,7 @@ def searched_study(url: str) -> optuna.Study:
 
 def record_of(study: optuna.Study) -> StudyRecord:
     trials = [
-        cases.searched(float(t.value or 0.0), t.number, dict(t.params), dict(t.distributions))
+        made_trials.searched(float(t.value or 0.0), t.number, dict(t.params), dict(t.distributions))
         for t in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     ]
     return StudyRecord(name="shown", direction="maximize", trials=tuple(trials), metric="validation_accuracy")
@@ -150,14 +150,14 @@ def test_a_report_deleted_on_the_dashboard_can_be_published_again(
 
 def test_a_study_of_thousands_of_trials_has_small_figures(study: optuna.Study, tmp_path: Path) -> None:
     """The figures stay under 50 KB, for the dashboard sends them with every poll; no report, no artifact."""
-    record = cases.study_of(
-        *(cases.searched(n / 5000, n, {"learning_rate": 0.1}) for n in range(5000)), plan=False
+    record = made_trials.study_of(
+        *(made_trials.searched(n / 5000, n, {"learning_rate": 0.1}) for n in range(5000)), plan=False
     )
     publish(
         study,
         record,
         [],
-        importances_of(cases.study_of()),
+        importances_of(made_trials.study_of()),
         artifact_directory=tmp_path / "artifacts",
         report_path=None,
     )
@@ -173,7 +173,7 @@ def test_the_note_tells_verdict_findings_and_remedies(case: str) -> None:
     """Every finding's headline and remedies are in the note, and what fixes a lever as a flag."""
     record = cases.CASES[case]()
     findings = diagnose_record(record)
-    note = note_of(record, findings, importances_of(cases.study_of()))
+    note = note_of(record, findings, importances_of(made_trials.study_of()))
     assert note.startswith("## ")
     assert f"({findings[0].severity})" in note
     assert note.count("\n- ") == len(findings[0].remedies)
@@ -181,8 +181,10 @@ def test_the_note_tells_verdict_findings_and_remedies(case: str) -> None:
 
 def test_the_note_of_a_healthy_study_says_so_and_escapes_texts() -> None:
     """Nothing wrong is an answer; signs of Markdown in an error's text are shown, not obeyed."""
-    healthy = cases.study_of(cases.good_trial())
+    healthy = made_trials.study_of(made_trials.good_trial())
     assert "Nothing: no symptom" in note_of(healthy, [], importances_of(healthy))
-    record = cases.study_of(cases.failed_trial(0, "<b>*no*|"), cases.failed_trial(1, "<b>*no*|"))
+    record = made_trials.study_of(
+        made_trials.failed_trial(0, "<b>*no*|"), made_trials.failed_trial(1, "<b>*no*|")
+    )
     note = note_of(record, diagnose_record(record), importances_of(record))
     assert "\\<b\\>\\*no\\*\\|" in note

@@ -10,7 +10,6 @@ from studies.diagnosis.symptoms.saturating_loss import lowest_of_probabilities
 from studies.diagnosis.thresholds import Threshold, before_training
 from studies.readings import NAN, LayerProbe
 from studies.records import TrialRecord
-from tests.cases import LEARNING, LN10, RISING, VALIDATION_LOSS, good_trial, study_of, trial_of
 from tests.early_cases import (
     EARLY_CASES,
     layers,
@@ -20,6 +19,7 @@ from tests.early_cases import (
     with_data,
     with_start,
 )
+from tests.made_trials import LEARNING, LN10, RISING, VALIDATION_LOSS, good_trial, study_of, trial_of
 
 Make = Callable[[float], TrialRecord]
 
@@ -179,12 +179,14 @@ TESTED_ELSEWHERE = {
     "FADING_SLOPE",
     "DEAD_FRACTION",
     "ALL_DEAD",
-    # counts, errors and p-values: below, and in test_diagnosis_before_training
+    # counts, errors and p-values: below, and in test_diagnosis_code and test_diagnosis_data
     "UNCHANGED_READINGS",
     "OVERLAP_NOTED",
     "LEAK_FEW_CLASSES",
-    "RARE_CLASS_ERRORS",
-    "RARE_SAMPLES",
+    "RARE_CLASS_P_VALUE",
+    # in test_diagnosis_names
+    "NEVER_TRAINED",
+    "FADING_STEEP",
     "SPLIT_P_VALUE",
     "SHIFT_GAP",
     "GROWING_LAYERS",

@@ -15,8 +15,8 @@ from studies.diagnosis.symptoms import STUDY_SYMPTOMS, many_failures, noisy_obje
 from studies.diagnosis.verdict import best_in_words
 from studies.proportions import wilson_bounds
 from studies.records import Outcome, StudyRecord, TrialRecord
-from tests import cases
-from tests.cases import study_of
+from tests import made_trials
+from tests.made_trials import study_of
 from tests.study_cases import STUDY_CASES, replicates_of, spared, still_improving, trained
 
 
@@ -296,4 +296,4 @@ def test_the_best_comes_first_in_either_direction() -> None:
 
 def test_a_good_study_of_few_epochs_shows_nothing() -> None:
     """Three usual trainings of one epoch: no symptom of a study."""
-    assert found_in(listed(study_of(*(cases.good_trial(n) for n in range(3))))) == []
+    assert found_in(listed(study_of(*(made_trials.good_trial(n) for n in range(3))))) == []

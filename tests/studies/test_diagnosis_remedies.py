@@ -8,7 +8,7 @@ from studies.diagnosis.actions import ACTIONS, warm_up_by_hand
 from studies.diagnosis.finding import Cause, CauseName
 from studies.diagnosis.situation import Situation
 from studies.records import Outcome
-from tests.cases import DEFAULTS, good_trial, trial_of
+from tests.made_trials import DEFAULTS, good_trial, trial_of
 
 
 def situation(**config: Any) -> Situation:

@@ -10,7 +10,7 @@ from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.readings import Telemetry
 from studies.records import TrialRecord
-from tests.cases import good_trial, trial_of, with_steps
+from tests.made_trials import good_trial, trial_of, with_steps
 
 QUARTERS = (1.6, 1.4, 1.2, 1.0, 0.8, 0.6, 0.5, 0.3)
 
@@ -39,7 +39,6 @@ def test_a_trial_without_readings_has_no_signs() -> None:
         signs.weight_growth,
         signs.dead_rise,
         signs.rate_area,
-        signs.small_rate_share,
         signs.warmup_share,
         signs.n_steps,
         signs.early_burst,
@@ -94,8 +93,6 @@ def test_the_course_of_the_rate_is_read_from_the_steps() -> None:
     assert stepped(cosine).rate_area == pytest.approx(0.5, abs=1e-3)
     restarts = stepped([*np.linspace(0.1, 0.01, 10)] * 3)
     assert restarts.rate_jumps.tolist() == [10, 20]
-    gone = stepped([0.1] * 25 + [1e-4] * 75)
-    assert gone.small_rate_share == 0.75
 
 
 def test_bursts_are_means_of_many_samples() -> None:

@@ -10,7 +10,7 @@ from studies.diagnosis import Finding, Severity, diagnose_record
 from studies.diagnosis.signs import Signs
 from studies.readings import NAN, LayerProbe, StepReadings
 from studies.records import TrialRecord
-from tests.cases import HEALTHY_LAYERS, step_zero, study_of, trial_of, with_steps
+from tests.made_trials import HEALTHY_LAYERS, step_zero, study_of, trial_of, with_steps
 
 N = 8
 FALLING = (1.5, 1.32, 1.16, 1.02, 0.9, 0.79, 0.695, 0.61)

@@ -10,8 +10,8 @@ from studies.diagnosis import diagnose_record, thresholds
 from studies.diagnosis.thresholds import Threshold
 from studies.readings import LayerProbe
 from studies.records import Outcome, StudyRecord
-from tests import cases
-from tests.cases import LN10, good_trial, study_of, trial_of, with_steps
+from tests import cases, made_trials
+from tests.made_trials import LN10, good_trial, study_of, trial_of, with_steps
 
 Make = Callable[[float], StudyRecord]
 
@@ -27,12 +27,14 @@ def diverged(**changes: Any) -> StudyRecord:
 
 
 def with_data(**changes: Any) -> StudyRecord:
-    return diverged(data=dataclasses.replace(cases.DATA, **changes))
+    return diverged(data=dataclasses.replace(made_trials.DATA, **changes))
 
 
 def fading(first: float, last: float) -> StudyRecord:
     norms = (("0", first), ("2", (first * last) ** 0.5), ("4", last))
-    probe = cases.step_zero(layers=tuple(LayerProbe(name=name, gradient_norm=norm) for name, norm in norms))
+    probe = made_trials.step_zero(
+        layers=tuple(LayerProbe(name=name, gradient_norm=norm) for name, norm in norms)
+    )
     return study_of(good_trial(layers=norms, probe=probe))
 
 
@@ -42,12 +44,14 @@ def climbing(lowest: float, late: float) -> StudyRecord:
 
 def rising(relative: float) -> StudyRecord:
     late = 0.1 * (1.0 + relative)
-    return study_of(trial_of(cases.LEARNING, cases.RISING, (0.18, 0.16, 0.14, 0.12, 0.1, *(late,) * 5)))
+    return study_of(
+        trial_of(made_trials.LEARNING, made_trials.RISING, (0.18, 0.16, 0.14, 0.12, 0.1, *(late,) * 5))
+    )
 
 
 def gapped(train: float, gap: float) -> StudyRecord:
     risen = (0.3, 0.2, 0.26, 0.27, 0.28, 0.29, 0.30, 0.31)
-    return study_of(trial_of(cases.LEARNING[:8], (train,) * 8, risen, (train - gap,) * 8))
+    return study_of(trial_of(made_trials.LEARNING[:8], (train,) * 8, risen, (train - gap,) * 8))
 
 
 def bursting(height: float) -> StudyRecord:
@@ -68,11 +72,11 @@ def starting_with(height: float) -> StudyRecord:
 def swelling(growth: float, *, dead: float = 0.1, restless: bool = False) -> StudyRecord:
     """Weights that grow, from a norm of 1 in each layer; 0.1 of the units are dead before training."""
     up_and_down = (0.5, 0.3, 0.25, 0.30, 0.22, 0.28, 0.20, 0.25, 0.20, 0.19)
-    probe = cases.step_zero()
+    probe = made_trials.step_zero()
     probe = dataclasses.replace(
         probe, layers=tuple(dataclasses.replace(layer, weight_norm=1.0) for layer in probe.layers)
     )
-    trial = trial_of(up_and_down if restless else cases.LEARNING, probe=probe, dead=dead)
+    trial = trial_of(up_and_down if restless else made_trials.LEARNING, probe=probe, dead=dead)
     assert trial.telemetry is not None
     rows = tuple(
         dataclasses.replace(
@@ -109,7 +113,7 @@ def warming(share: float) -> StudyRecord:
 def sure(*, errors: float = 10.0, rise: float = 0.5, memorized: float = 0.005) -> StudyRecord:
     """A network that is too sure by so many standard errors, with the late validation loss and train loss as said."""
     accuracy = 0.978
-    confidence = accuracy + errors * math.sqrt(accuracy * (1.0 - accuracy) / cases.DATA.n_validation)
+    confidence = accuracy + errors * math.sqrt(accuracy * (1.0 - accuracy) / made_trials.DATA.n_validation)
     late = 0.08 * (1.0 + rise)
     validation = (0.15, 0.10, 0.08, 0.08, 0.08, 0.08, late, late)
     train = (0.3, 0.15, 0.08, 0.05, 0.04, 0.03, memorized * late, memorized * late)
@@ -119,8 +123,8 @@ def sure(*, errors: float = 10.0, rise: float = 0.5, memorized: float = 0.005) -
 def behind(error: float) -> StudyRecord:
     """A peer whose validation accuracy is 0.9, and a trial with ``error`` on both splits."""
     level, poor = (0.9,) * 10, (1.0 - error,) * 10
-    peer = trial_of(cases.LEARNING, level, cases.VALIDATION_LOSS, level, number=1)
-    falling = cases.LEARNING
+    peer = trial_of(made_trials.LEARNING, level, made_trials.VALIDATION_LOSS, level, number=1)
+    falling = made_trials.LEARNING
     return study_of(trial_of(falling, poor, falling, poor, outcome=Outcome.PRUNED), peer)
 
 
@@ -128,7 +132,7 @@ def jumping(deviation: float) -> StudyRecord:
     """Losses in turn above and below 1; their second differences say 1.63 times that."""
     height = deviation * math.sqrt(6.0) / 4.0
     curve = tuple(1.0 + height * (-1) ** n for n in range(10))
-    return study_of(trial_of(cases.LEARNING, None, curve, regression=True))
+    return study_of(trial_of(made_trials.LEARNING, None, curve, regression=True))
 
 
 def beside_rate(ratio: float) -> StudyRecord:
@@ -138,7 +142,7 @@ def beside_rate(ratio: float) -> StudyRecord:
 
 
 def barely_above_chance(errors: float) -> StudyRecord:
-    level = (0.1 + errors * math.sqrt(0.1 * 0.9 / cases.DATA.n_validation),)
+    level = (0.1 + errors * math.sqrt(0.1 * 0.9 / made_trials.DATA.n_validation),)
     return study_of(trial_of((LN10,), level, (LN10,), level))
 
 
@@ -167,7 +171,7 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
     ),
     (
         thresholds.INITIAL_LOSS_EXCESS,
-        lambda x: diverged(probe=cases.step_zero(train_loss=LN10 * (1.0 + x))),
+        lambda x: diverged(probe=made_trials.step_zero(train_loss=LN10 * (1.0 + x))),
         "bad_initialization",
         True,
     ),

@@ -8,7 +8,8 @@ from studies.diagnosis import CauseName, diagnose_record
 from studies.diagnosis.finding import Cause, Remedy
 from studies.diagnosis.remedies import REMEDIES, remedies_for
 from studies.diagnosis.situation import Situation
-from tests.cases import CASES, good_trial
+from tests.cases import CASES
+from tests.made_trials import good_trial
 from tests.study_cases import noisy_objective as swinging
 
 

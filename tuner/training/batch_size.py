@@ -169,23 +169,7 @@ def find_batch_size(  # noqa: PLR0913 - one keyword per concern
         budget_seconds=budget_seconds,
         on_progress=on_progress,
     )
-    measured = finder.measure(effective=effective, sizes=candidates)
-    target, noise = finder.reference(measured, target_loss)
-    raced = finder.race(measured, target)
-    picked, raced, rechecked = finder.pick(raced, target, measured.knee, effective=effective, recheck=recheck)
-    return BatchSizeChoice(
-        batch_size=picked.batch_size,
-        accumulation_steps=picked.accumulation_steps,
-        learning_rate=picked.learning_rate,
-        candidates=raced,
-        knee=measured.knee,
-        largest_that_fits=measured.largest_that_fits,
-        target_loss=target.loss,
-        rule=finder.rule,
-        recheck=rechecked,
-        noise_scale=noise,
-        reason=reason_of(picked, raced, target.loss, finder.rule, rechecked, effective=effective),
-    )
+    return finder.find(effective=effective, sizes=candidates, target_loss=target_loss, recheck=recheck)
 
 
 @dataclass(kw_only=True)
@@ -203,6 +187,34 @@ class _Finder:
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._fraction = 0.0
+
+    def find(
+        self,
+        *,
+        effective: int | None,
+        sizes: Sequence[int] | None,
+        target_loss: float | None,
+        recheck: bool,
+    ) -> BatchSizeChoice:
+        measured = self.measure(effective=effective, sizes=sizes)
+        target, noise = self.reference(measured, target_loss)
+        raced = self.race(measured, target)
+        picked, raced, rechecked = self.pick(
+            raced, target, measured.knee, effective=effective, recheck=recheck
+        )
+        return BatchSizeChoice(
+            batch_size=picked.batch_size,
+            accumulation_steps=picked.accumulation_steps,
+            learning_rate=picked.learning_rate,
+            candidates=raced,
+            knee=measured.knee,
+            largest_that_fits=measured.largest_that_fits,
+            target_loss=target.loss,
+            rule=self.rule,
+            recheck=rechecked,
+            noise_scale=noise,
+            reason=reason_of(picked, raced, target.loss, self.rule, rechecked, effective=effective),
+        )
 
     def measure(self, *, effective: int | None, sizes: Sequence[int] | None) -> Measured:
         """Throughput and memory."""

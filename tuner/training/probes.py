@@ -4,6 +4,7 @@ A layer is a module that owns a weight of two dimensions or more, under its name
 normalization is no layer of its own.
 """
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,14 @@ from torch.nn.modules.conv import _ConvNd
 from studies.readings import NAN, LayerProbe, LayerReadings, StepZeroProbe
 from tuner.training.datasets.splits import Splits
 from tuner.training.losses import Loss
-from tuner.training.weights import spectral_ratio, twin_fraction, weight_gain, weight_matrix
+from tuner.training.weights import (
+    initialization_distance,
+    largest_of,
+    spectral_ratio,
+    twin_fraction,
+    weight_gain,
+    weight_matrix,
+)
 
 PROBE_BATCH = 512
 """Training images on which activations are read: enough to tell a unit that is off from one that is rare."""
@@ -260,7 +268,7 @@ def layer_probe(layer: WatchedLayer, activity: Activity) -> LayerProbe:
     """After ``backward()``."""
     is_trainable = any(parameter.requires_grad for parameter in layer.parameters)
     matrix = weight_matrix(layer.module, layer.weights)
-    return LayerProbe(
+    probe = LayerProbe(
         name=layer.name,
         gradient_norm=float(_gradient_norm(layer.parameters)),
         weight_norm=activity.weight_norm,
@@ -269,8 +277,17 @@ def layer_probe(layer: WatchedLayer, activity: Activity) -> LayerProbe:
         dead_fraction=activity.dead_fraction,
         saturated_fraction=activity.saturated_fraction,
         twin_fraction=twin_fraction(matrix),
-        is_trainable=is_trainable,
-        spectral_ratio=NAN if is_trainable else spectral_ratio(matrix),
+    )
+    return probe if is_trainable else as_untrainable(probe, layer)
+
+
+def as_untrainable(probe: LayerProbe, layer: WatchedLayer) -> LayerProbe:
+    """With what tells whether a layer that cannot change was trained before."""
+    return dataclasses.replace(
+        probe,
+        is_trainable=False,
+        spectral_ratio=spectral_ratio(weight_matrix(layer.module, layer.weights)),
+        initialization_distance=initialization_distance(largest_of(layer.weights)),
     )
 
 

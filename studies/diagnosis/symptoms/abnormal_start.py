@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import MIN_LAYERS, crossed, gradient_ratio, initial_excess, start_of
+from studies.diagnosis.before_training import (
+    MIN_LAYERS,
+    crossed,
+    falls_short,
+    gradient_ratio,
+    initial_excess,
+    start_of,
+)
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import untrained_loss
 from studies.diagnosis.remedies import remedies_for
@@ -23,7 +30,9 @@ NAME = "abnormal_start"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """An initial loss far from ln(classes), outputs that grow from layer to layer, weights out of scale, or twins.
 
-    A fault only where harm shows: normalizing layers and patient optimizers make up for much.
+    A fault only where harm shows: normalizing layers and patient optimizers make up for much. Weights and loss that are
+    both far too large harm unseen: such a network fits its training data with features that hardly change, and answers
+    worse for it (lazy training, Chizat et al. 2019). There an accuracy that falls short is harm enough.
     """
     probe = start_of(trial)
     if probe is None:
@@ -40,6 +49,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     ]
     if not seen:
         return None
+    is_large = any(layer.weight_gain > limits.WEIGHT_GAIN_HIGH.value for layer in probe.layers)
+    is_lazy = is_large and excess > limits.INITIAL_LOSS_EXCESS.value
     causes = [Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.6 if growth else 0.85)]
     if growth:
         causes.insert(0, Cause(name=CauseName.EXPLODING_GRADIENTS, confidence=0.85))
@@ -51,6 +62,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         causes=tuple(causes),
         evidence=tuple(evidence for _, evidence in seen),
         remedies=remedies_for(causes, Situation(trial=trial)),
+        hurts_by_itself=is_lazy and falls_short(trial),
     )
 
 
@@ -114,7 +126,6 @@ SYMPTOM = TrialSymptom(
     name=NAME,
     find=find,
     stage=Stage.UNTRAINED,
-    hurts_by_itself=False,
     leads_to=(
         "vanishing_gradients",
         "dead_units",

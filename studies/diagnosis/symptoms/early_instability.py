@@ -3,7 +3,7 @@
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
-from studies.diagnosis.instability import instability, is_cold_start
+from studies.diagnosis.instability import goes_on, instability, is_cold_start
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.signs import Signs
@@ -18,16 +18,18 @@ NAME = "early_instability"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A burst of the loss in the first updates. A note where it has left no trace.
 
-    The trace: dead units, or a poor fit after a burst that was high or that has pushed the weights out. A poor fit
-    alone is what every short training has.
+    The trace: units that died or saturated, or a poor fit after a burst that was high or that has pushed the weights
+    out. A poor fit alone is what every short training has.
     """
     signs = Signs(trial=trial)
     if not signs.rows or has_diverged(trial) or not signs.early_burst > limits.EARLY_BURST.value:
         return None
     has_rises = signs.n_train_rises >= limits.RISES.value
-    limit = limits.DEAD_RISE if has_rises else limits.DEAD_FRACTION
-    has_lost_units = signs.dead_rise > limit.value
-    is_violent = signs.early_burst > limits.BURST.value or signs.weight_growth > limits.SWOLLEN.value
+    is_high = signs.early_burst > limits.BURST.value
+    limit = limits.DEAD_RISE if has_rises else limits.BURST_DEATHS if is_high else limits.DEAD_FRACTION
+    has_settled = signs.fit_ratio < limits.SETTLED.value
+    has_lost_units = signs.lost_rise > limit.value and not has_settled
+    is_violent = is_high or signs.weight_growth > limits.SWOLLEN.value
     harms = has_lost_units or (is_violent and signs.fit_ratio > limits.FIT_RATIO_NARROW.value)
     causes = _causes(signs)
     return Finding(
@@ -49,7 +51,8 @@ def _causes(signs: Signs) -> tuple[Cause, ...]:
     found = [suspicion.cause for suspicion in instability(signs)]
     if signs.warmup_share > 0.0:
         return ranked(found)
-    is_passing = is_cold_start(signs) or not signs.weight_growth > limits.WEIGHT_GROWTH.value
+    has_grown = signs.weight_growth > limits.WEIGHT_GROWTH.value
+    is_passing = not goes_on(signs) and (is_cold_start(signs) or not has_grown)
     others = [cause for cause in found if cause.name is not CauseName.LEARNING_RATE_TOO_HIGH]
     rate = Cause(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.6 if is_passing else 0.75)
     warmup = Cause(name=CauseName.MISSING_WARMUP, confidence=0.78 if is_passing else 0.6)

@@ -1,66 +1,115 @@
 """Evaluation mode: dropout or batch statistics are active where they should not be, or off where they should."""
 
+import math
+from dataclasses import dataclass
+
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import code_of, crossed, start_of
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
+from studies.readings import NAN
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "evaluation_mode"
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """Evaluations made in train mode, trainings made in eval mode, or two evaluations that disagree."""
-    seen = _evaluated_in_train_mode(trial) or _trained_in_eval_mode(trial) or _unrepeatable(trial)
+    """Evaluations made in train mode, trainings made in eval mode, or two evaluations that disagree.
+
+    A note where only the evaluations are, and what they say is wrong by no more than its sampling error.
+    """
+    seen = _trained_in_eval_mode(trial) or _unrepeatable(trial) or _evaluated_in_train_mode(trial)
     if seen is None:
         return None
-    sentence, evidence = seen
     causes = (Cause(name=CauseName.EVALUATION_MODE_BUG, confidence=0.95),)
     return Finding(
         trial=trial.number,
         symptom=NAME,
-        severity=Severity.WARNING,
-        sentence=sentence,
+        severity=Severity.WARNING if seen.misleads else Severity.NOTE,
+        sentence=seen.sentence,
         causes=causes,
-        evidence=(evidence,),
+        evidence=seen.evidence,
         remedies=remedies_for(causes, Situation(trial=trial)),
     )
 
 
-def _evaluated_in_train_mode(trial: TrialRecord) -> tuple[str, Evidence] | None:
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """One of the ways in which a mode is wrong."""
+
+    sentence: str
+    evidence: tuple[Evidence, ...]
+    misleads: bool = True
+
+
+def _evaluated_in_train_mode(trial: TrialRecord) -> _Seen | None:
     code = code_of(trial)
     share = code.evaluation_in_train_mode_share if code is not None else 0.0
     if not share > limits.EVALUATION_TRAIN_MODE_SHARE.value:
         return None
-    return (
-        f"{share:.0%} of the evaluations run in train mode: dropout or batch statistics are active in them.",
-        crossed("evaluation_in_train_mode_share", share, limits.EVALUATION_TRAIN_MODE_SHARE),
+    said = f"{share:.0%} of the evaluations run in train mode"
+    evidence = crossed("evaluation_in_train_mode_share", share, limits.EVALUATION_TRAIN_MODE_SHARE)
+    signs = Signs(trial=trial)
+    cost = _cost(signs)
+    if math.isnan(cost):
+        active = "dropout or batch statistics are active in them"
+        return _Seen(sentence=f"{said}: {active}.", evidence=(evidence,))
+    errors = abs(cost) / signs.accuracy_noise
+    misleads = errors > limits.NOISE_FLOORS.value
+    measure = "more" if misleads else "no more"
+    return _Seen(
+        sentence=(
+            f"{said}: dropout is active in them, and makes the accuracy of training samples {abs(cost):.3f} "
+            f"{'lower' if cost >= 0.0 else 'higher'}, {measure} than the sampling error of validation."
+        ),
+        evidence=(
+            evidence,
+            crossed(
+                "misreading_in_standard_errors",
+                errors,
+                limits.NOISE_FLOORS,
+                first_step=signs.late_epoch,
+                last_step=signs.last_epoch,
+            ),
+        ),
+        misleads=misleads,
     )
 
 
-def _trained_in_eval_mode(trial: TrialRecord) -> tuple[str, Evidence] | None:
+def _cost(signs: Signs) -> float:
+    """The accuracy that evaluating in train mode takes away, late, on samples that were read in both modes.
+
+    NaN where they were not, and where nothing is known of the noise.
+    """
+    if not signs.rows or not math.isfinite(signs.accuracy_noise):
+        return NAN
+    return signs.late("probe_accuracy") - signs.late("train_mode_probe_accuracy")
+
+
+def _trained_in_eval_mode(trial: TrialRecord) -> _Seen | None:
     code = code_of(trial)
     share = code.training_in_eval_mode_share if code is not None else 0.0
     if not share > limits.TRAINING_EVAL_MODE_SHARE.value:
         return None
-    return (
-        f"{share:.0%} of the training passes run in eval mode: dropout and batch statistics are off in them.",
-        crossed("training_in_eval_mode_share", share, limits.TRAINING_EVAL_MODE_SHARE),
+    return _Seen(
+        sentence=f"{share:.0%} of the training passes run in eval mode: dropout and batch statistics are off in them.",
+        evidence=(crossed("training_in_eval_mode_share", share, limits.TRAINING_EVAL_MODE_SHARE),),
     )
 
 
-def _unrepeatable(trial: TrialRecord) -> tuple[str, Evidence] | None:
+def _unrepeatable(trial: TrialRecord) -> _Seen | None:
     """A network that answers the same inputs differently each time, although in eval mode."""
     probe = start_of(trial)
     difference = probe.repeat_difference if probe is not None else 0.0
     if not difference > limits.REPEAT_DIFFERENCE.value:
         return None
-    return (
-        f"Two evaluations of the same inputs differ by {difference:.2g} times the outputs' deviation.",
-        crossed("repeat_difference", difference, limits.REPEAT_DIFFERENCE, first_step=0),
+    return _Seen(
+        sentence=f"Two evaluations of the same inputs differ by {difference:.2g} times the outputs' deviation.",
+        evidence=(crossed("repeat_difference", difference, limits.REPEAT_DIFFERENCE, first_step=0),),
     )
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import code_of, crossed, start_of
+from studies.diagnosis.before_training import code_of, crossed, falls_short, start_of
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
@@ -24,8 +24,9 @@ NONE_ALLOWED = Threshold(
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """Layers without gradient or optimizer, layers that stand still while others move, or untrainable layers.
 
-    Untrainable layers that were trained before are frozen by design: a note. Others are a fault where harm
-    shows: whether a small layer is fresh or trained cannot be seen from its weights.
+    Untrainable layers that were trained before are frozen by design: a note. Large ones that are as an initialization
+    leaves them are a fault where the accuracy falls short; others where harm shows: whether a small layer is fresh or
+    trained cannot be seen from its weights.
     """
     return _cut_off(trial) or _standing_still(trial) or _untrainable(trial)
 
@@ -111,17 +112,23 @@ def _untrainable(trial: TrialRecord) -> Finding | None:
     layers = _untrainable_layers(trial)
     if not layers or len(layers) == len(_probed(trial)):
         return None
-    is_pretrained = _is_pretrained(trial)
+    said = f"The weights of {_listed([layer.name for layer in layers])} cannot change"
     ratio = max((r for layer in layers if math.isfinite(r := layer.spectral_ratio)), default=math.nan)
-    names = _listed([layer.name for layer in layers])
+    spectrum = crossed("spectral_ratio", ratio, limits.TRAINED_BEFORE, first_step=0)
+    if _is_pretrained(trial):
+        said = f"{said}; they were trained before, so this is probably meant so."
+        return _found(trial, said, (spectrum,), severity=Severity.NOTE, hurts_by_itself=False)
+    distance = min(
+        (d for layer in layers if math.isfinite(d := layer.initialization_distance)), default=math.nan
+    )
+    if not distance < limits.NEVER_TRAINED.value:
+        said = f"{said}, and show no sign of an earlier training."
+        return _found(trial, said, (spectrum,), hurts_by_itself=False)
     return _found(
         trial,
-        f"The weights of {names} cannot change; they were trained before, so this is probably meant so."
-        if is_pretrained
-        else f"The weights of {names} cannot change, and show no sign of an earlier training.",
-        (crossed("spectral_ratio", ratio, limits.TRAINED_BEFORE, first_step=0),),
-        severity=Severity.NOTE if is_pretrained else Severity.WARNING,
-        hurts_by_itself=False,
+        f"{said}, and are as an initialization leaves them: they were never trained.",
+        (crossed("initialization_distance", distance, limits.NEVER_TRAINED, first_step=0), spectrum),
+        hurts_by_itself=falls_short(trial),
     )
 
 

@@ -1,20 +1,43 @@
-"""Inconsistent labels: samples are labeled otherwise than nearly all the samples that look like them."""
+"""Inconsistent labels: what samples are labeled cannot be told from what they are."""
 
 import math
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import best_reading, crossed, data_of
-from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
+from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
+from studies.diagnosis.reference import ends_at_chance
 from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
+from studies.readings import NAN, EpochReadings
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "inconsistent_labels"
+LEAST_CLASSES = 3
+"""With two, the doubt between them is all that a weak signal leaves, and looks the same."""
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
+    """Samples stand against their neighbors, or a network that learned the task doubts all samples alike."""
+    found = _against_neighbors(trial) or _doubted_alike(Signs(trial=trial))
+    if found is None:
+        return None
+    sentence, evidence = found
+    causes = (Cause(name=CauseName.LABEL_NOISE, confidence=0.85),)
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=Severity.WARNING,
+        sentence=sentence,
+        causes=causes,
+        evidence=evidence,
+        remedies=remedies_for(causes, Situation(trial=trial)),
+    )
+
+
+def _against_neighbors(trial: TrialRecord) -> tuple[str, tuple[Evidence, ...]] | None:
     """More samples than a twentieth contradicted by their neighbors, and errors to match on validation.
 
     Somewhat fewer where validation is poor: among very many wrong labels few neighborhoods are clear. Hard data
@@ -29,21 +52,70 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     rule = limits.LABEL_DISAGREEMENT_NOISY if is_noisy else limits.LABEL_DISAGREEMENT
     if not share > rule.value or error < limits.DISAGREEMENT_ERRORS.value * share:
         return None
-    causes = (Cause(name=CauseName.LABEL_NOISE, confidence=0.85),)
     evidence = [crossed("label_disagreement", share, rule)]
     if math.isfinite(error):
         evidence.append(
             crossed("validation_error_per_disagreement", error / share, limits.DISAGREEMENT_ERRORS)
         )
-    return Finding(
-        trial=trial.number,
-        symptom=NAME,
-        severity=Severity.WARNING,
-        sentence=f"{share:.1%} of the sampled training data is labeled otherwise than nearly all its neighbors.",
-        causes=causes,
-        evidence=tuple(evidence),
-        remedies=remedies_for(causes, Situation(trial=trial)),
+    said = f"{share:.1%} of the sampled training data is labeled otherwise than nearly all its neighbors."
+    return said, tuple(evidence)
+
+
+def _doubted_alike(signs: Signs) -> tuple[str, tuple[Evidence, ...]] | None:
+    """Errors surprise as much as so many can, while the network goes on learning training labels in vain.
+
+    Needs no neighborhoods, which say nothing where inputs have many features without meaning. Errors on hard samples
+    surprise little, because the network doubts these and is sure of others; wrong labels are anywhere, and any. What
+    is learned late without use for validation are the labels themselves, one by one; who has them all by heart, or
+    is less sure than it could be (smoothed labels, much noise), is not judged by its doubts.
+    """
+    best = _best_row(signs)
+    if best is None or ends_at_chance(signs.trial):
+        return None
+    ratio, overconfidence = surprise(signs), best.confidence - best.validation_accuracy
+    learns_in_vain = (
+        signs.late_train_fall > limits.DECAYED_FALL.value and signs.late_fall < limits.DECAYED_FALL.value
     )
+    is_underway = limits.SETTLED.value < signs.loss_ratio < limits.LEARNED_BY_ROTE.value
+    is_sure = overconfidence > -limits.UNDERCONFIDENT.value
+    if not (ratio > limits.SURPRISE.value and learns_in_vain and is_underway and is_sure):
+        return None
+    evidence = (
+        crossed("error_surprise", ratio, limits.SURPRISE, first_step=best.epoch),
+        crossed(
+            "loss_ratio",
+            signs.loss_ratio,
+            limits.LEARNED_BY_ROTE,
+            first_step=signs.late_epoch,
+            last_step=signs.last_epoch,
+        ),
+    )
+    said = f"Validation errors surprise {ratio:.0%} as much as so many can: all samples are doubted alike"
+    return f"{said}, and what is still learned of the training labels is of no use for others.", evidence
+
+
+def surprise(signs: Signs) -> float:
+    """The least validation loss over the most that is possible at its epoch's error, where confidence is deserved.
+
+    That is Fano's bound on the entropy of the class, h(e) + e ln(k - 1), for an error e and k classes: reached if
+    every sample has the same chance e of being another class, any of them alike. NaN below three classes and where
+    no errors were read.
+    """
+    data, best = data_of(signs.trial), _best_row(signs)
+    n_classes = sum(count > 0 for count in data.validation_class_counts) if data is not None else 0
+    if n_classes < LEAST_CLASSES or best is None:
+        return NAN
+    error = 1.0 - best.validation_accuracy
+    if not 0.0 < error < 1.0:
+        return NAN
+    entropy = -error * math.log(error) - (1.0 - error) * math.log(1.0 - error)
+    return best.validation_loss / (entropy + error * math.log(n_classes - 1))
+
+
+def _best_row(signs: Signs) -> EpochReadings | None:
+    """Of the least validation loss: later ones are lost to overconfidence."""
+    rows = (row for row in signs.rows if math.isfinite(row.validation_loss))
+    return min(rows, key=lambda row: row.validation_loss, default=None)
 
 
 SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.DATA)

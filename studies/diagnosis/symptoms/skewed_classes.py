@@ -106,24 +106,31 @@ def _harm(
 ) -> tuple[list[Evidence], Severity]:
     """How much worse the rare classes are answered than the others in the last epoch, and whether that counts.
 
-    Where the validation split has too few of them, nobody can tell.
+    A few validation samples can tell: were the rare classes as easy, so many wrong answers would be chance.
     """
     rows = [row for row in trained_rows(trial) if len(row.class_accuracy) == len(rare)]
     n: Counts = np.array(_padded(data), dtype=np.float64)
-    if not rows or n[rare].sum() < limits.RARE_SAMPLES.value or not n[~rare].sum():
+    if not rows or not n[rare].sum() or not n[~rare].sum():
         return [], Severity.NOTE
     accuracy: Counts = np.array(rows[-1].class_accuracy, dtype=np.float64)
     seen = np.isfinite(accuracy) & (n > 0.0)
     parts = [_pooled(accuracy[of & seen], n[of & seen]) for of in (rare, ~rare)]
     (low, n_low), (high, n_high) = parts
-    pooled = (low * n_low + high * n_high) / (n_low + n_high)
-    error = (
-        math.sqrt(pooled * (1.0 - pooled) * (1.0 / n_low + 1.0 / n_high)) if n_low and n_high else math.inf
-    )
     deficit = high - low
-    is_far = deficit > limits.RARE_CLASS_DEFICIT.value and deficit > limits.RARE_CLASS_ERRORS.value * error
     evidence = crossed("rare_class_deficit", deficit, limits.RARE_CLASS_DEFICIT, first_step=rows[-1].epoch)
-    return [evidence], Severity.WARNING if is_far else Severity.NOTE
+    is_far = deficit > limits.RARE_CLASS_DEFICIT.value
+    chance = _chance_of(low * n_low, n_low, of=(high * n_high + 1.0) / (n_high + 2.0)) if is_far else 1.0
+    if not chance < limits.RARE_CLASS_P_VALUE.value:
+        return [evidence], Severity.NOTE
+    p_value = crossed("rare_class_p_value", chance, limits.RARE_CLASS_P_VALUE, first_step=rows[-1].epoch)
+    return [evidence, p_value], Severity.WARNING
+
+
+def _chance_of(n_right: float, n: float, *, of: float) -> float:
+    """The chance of no more than ``n_right`` right answers among ``n`` where ``of`` of them are right on average."""
+    from scipy.special import bdtr  # late: it costs every process 50 ms
+
+    return float(bdtr(round(n_right), round(n), of))
 
 
 def _pooled(accuracy: Counts, n: Counts) -> tuple[float, float]:

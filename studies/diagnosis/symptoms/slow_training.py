@@ -1,12 +1,12 @@
 """Slow training: it ends short of what it could be, because the steps were too small, too few or gone too soon."""
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.finding import CauseName, Finding, Severity
+from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import Signs
-from studies.diagnosis.slowness import fit_in_words, slowness
+from studies.diagnosis.slowness import fit_in_words, slowness, warmup_cost
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.weighing import causes_of, evidence_of
@@ -22,6 +22,8 @@ _SAID = {
     CauseName.TOO_FEW_EPOCHS: "it was still getting better when it ended",
 }
 
+_HARMLESS = "The learning rate was still rising for most of the training, at a cost that is within the noise."
+
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A fit that is as poor on train as on validation, still falling or cut off by its schedule."""
@@ -33,17 +35,24 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     if not found:
         return None
     causes = causes_of(found)
+    is_harmless = _costs_nothing(signs, causes)
     return Finding(
         trial=trial.number,
         symptom=NAME,
-        severity=Severity.WARNING,
-        sentence=(
-            f"The training ends short of what it could be ({fit_in_words(signs)}): {_SAID[causes[0].name]}."
-        ),
+        severity=Severity.NOTE if is_harmless else Severity.WARNING,
+        sentence=_HARMLESS
+        if is_harmless
+        else f"The training ends short of what it could be ({fit_in_words(signs)}): {_SAID[causes[0].name]}.",
         causes=causes,
         evidence=evidence_of(found),
         remedies=remedies_for(causes, signs.situation),
     )
+
+
+def _costs_nothing(signs: Signs, causes: tuple[Cause, ...]) -> bool:
+    """Whether a long warmup is all there is to say, and cost less accuracy than is noise."""
+    is_all = all(cause.name is CauseName.WARMUP_TOO_LONG for cause in causes)
+    return is_all and warmup_cost(signs) <= limits.NOISE_FLOORS.value
 
 
 SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, leads_to=("plateau", "underfitting"))

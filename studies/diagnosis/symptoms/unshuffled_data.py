@@ -1,7 +1,7 @@
 """Unshuffled data: minibatches hold one class at a time, and the network learns the latest one."""
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, data_of
+from studies.diagnosis.before_training import crossed, data_of, falls_short
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.situation import Situation
@@ -15,7 +15,8 @@ NAME = "unshuffled_data"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """Labels that are less mixed within a minibatch than when shuffled; minibatches of a few show nothing.
 
-    Half as mixed is a fault by itself, somewhat less mixed (as behind a small shuffle buffer) where harm shows.
+    Half as mixed is a fault by itself, somewhat less mixed (as behind a small shuffle buffer) where harm shows: in a
+    later symptom, or in a validation accuracy that leaves something to be wished for.
     """
     data, situation = data_of(trial), Situation(trial=trial)
     tiny = situation.number("batch_size") < limits.MIXING_BATCH.value
@@ -41,7 +42,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
             ),
         ),
         remedies=remedies_for(causes, situation),
-        hurts_by_itself=is_sorted,
+        hurts_by_itself=is_sorted or falls_short(trial),
     )
 
 

@@ -1,5 +1,6 @@
 """Vanishing gradients: the first layers get almost none of the gradient that the last layer gets."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -12,24 +13,29 @@ from studies.diagnosis.before_training import (
     gradients_fade,
     start_of,
 )
-from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
+from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.weighing import Suspicion, causes_of
 from studies.readings import LayerProbe, LayerReadings
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "vanishing_gradients"
+NARROW = 0.6
+"""The confidence in vanishing gradients of a network of so few units that these are the likelier cause."""
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A first-to-last ratio that is tiny at step 0 and remains so, or is tiny for ``PERSISTENCE`` epochs.
 
     Or gradients that shrink from layer to layer: in every epoch where nothing is learned, or before any
-    update over many layers, which is a fault only where harm shows.
+    update over many layers, or steeply over three of a training that learned little, which is a fault only where
+    harm shows.
     """
     rows = trained_rows(trial)
     abnormal = [row for row in rows if _is_vanishing(row.layers)]
@@ -46,9 +52,16 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         at_start = fading_slope(_untrained(trial)) < limits.FADING_SLOPE.value
         return _fading(trial, rows[-1].layers, first=rows[0].epoch, last=rows[-1].epoch, at_start=at_start)
     layers = _untrained(trial)
-    if len(layers) >= limits.FADING_LAYERS.value and fading_slope(layers) < limits.FADING_SLOPE.value:
+    is_deep = len(layers) >= limits.FADING_LAYERS.value
+    is_fading = fading_slope(layers) < (limits.FADING_SLOPE if is_deep else limits.FADING_STEEP).value
+    if is_fading and (is_deep or _most_is_left(trial)):
         return _fading(trial, layers, first=0, last=0, at_start=True, hurts_by_itself=False)
     return None
+
+
+def _most_is_left(trial: TrialRecord) -> bool:
+    """Whether most of the untrained loss is still there at the end."""
+    return Signs(trial=trial).explained < 1.0 - limits.MOST_IS_LEFT.value
 
 
 def _tiny(
@@ -103,7 +116,12 @@ def _fading(
 def _found(
     trial: TrialRecord, sentence: str, *evidence: Evidence, at_start: bool, hurts_by_itself: bool = True
 ) -> Finding:
-    causes = (Cause(name=CauseName.VANISHING_GRADIENTS, confidence=0.9 if at_start else 0.6),)
+    own = Suspicion(name=CauseName.VANISHING_GRADIENTS, confidence=0.9 if at_start else 0.6)
+    held = restraint(Signs(trial=trial)) if at_start and not hurts_by_itself else ()
+    if any(each.name is CauseName.UNDERCAPACITY for each in held):
+        # Of a few units most pass nothing back by the luck of the draw: the gradients fade for want of units.
+        own = dataclasses.replace(own, confidence=NARROW)
+    causes = causes_of([own, *held])
     return Finding(
         trial=trial.number,
         symptom=NAME,

@@ -39,6 +39,11 @@ TRAINED_BEFORE = Threshold(
     unit="largest singular value / that of a random matrix",
     source=f"{OWN}, after Marchenko and Pastur: 1 is random",
 )
+NEVER_TRAINED = Threshold(
+    value=3,
+    unit="standard errors from the nearest of the usual initial distributions",
+    source=f"{OWN}; fewer than one fresh layer in a hundred is farther, trained ones are by 12 and more",
+)
 UNCHANGED_READINGS = Threshold(
     value=3, unit="readings without any change", source="SageMaker Debugger, UnchangedTensor: 3 steps"
 )
@@ -79,11 +84,12 @@ IMBALANCE_RATIO = Threshold(
     source="SageMaker Debugger, ClassImbalance: 10; deepchecks: 0.1",
 )
 RARE_CLASS_DEFICIT = Threshold(
-    value=0.1, unit="accuracy of the other classes - that of the rare ones", source=f"{OWN}; with 3 errors"
+    value=0.1, unit="accuracy of the other classes - that of the rare ones", source=f"{OWN}; beyond chance"
 )
-RARE_CLASS_ERRORS = Threshold(value=3, unit="standard errors of that difference", source=OWN)
-RARE_SAMPLES = Threshold(
-    value=5, unit="validation samples of the rare classes", source=f"{OWN}; of fewer no accuracy can be read"
+RARE_CLASS_P_VALUE = Threshold(
+    value=0.01,
+    unit="chance of so few right answers, were the rare classes as easy as the others",
+    source=f"{OWN}; a binomial test at the usual level: most classes so rare are answered worse",
 )
 SPLIT_P_VALUE = Threshold(
     value=1e-3, unit="p of a chi-square test of the splits' classes", source="deepchecks: label drift"
@@ -177,6 +183,12 @@ FADING_SLOPE = Threshold(
     value=-0.3, unit="log10 of the gradient norm per layer, from the output back", source=OWN
 )
 """Halved at every layer; a finding only where nothing is learned either."""
+FADING_STEEP = Threshold(
+    value=-0.6,
+    unit="log10 of the gradient norm per layer, from the output back",
+    source="the derivative of a sigmoid is a quarter at most: log10 0.25 (Glorot and Bengio 2010)",
+)
+"""The same over few layers."""
 DEAD_FRACTION = Threshold(
     value=0.5,
     unit="share of a layer's units that are never active on the probe",
@@ -186,7 +198,9 @@ ALL_DEAD = Threshold(
     value=0.99, unit="share of a layer's dead units", source=f"{OWN}: nothing passes such a layer"
 )
 """Together with an accuracy at chance, this needs no persistence."""
-FADING_LAYERS = Threshold(value=4, unit="layers", source=f"{OWN}; over fewer little is lost")
+FADING_LAYERS = Threshold(
+    value=4, unit="layers", source=f"{OWN}; over fewer little is lost, unless it is lost steeply"
+)
 """From how many layers on fading gradients are looked at where something is learned."""
 RATE_SPIKE = Threshold(value=5, unit="times the median learning rate", source=OWN)
 COLLAPSED_WEIGHTS = Threshold(

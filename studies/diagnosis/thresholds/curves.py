@@ -110,6 +110,21 @@ MOMENTUM_HIGH = Threshold(
     value=0.95, unit="momentum", source=f"{OWN}: the effective rate is more than 20x the nominal one"
 )
 SMALL_BATCH = Threshold(value=4, unit="samples of one optimizer step", source=OWN)
+NOISY_BATCH = Threshold(
+    value=16,
+    unit="samples of one optimizer step",
+    source=f"{OWN}; a batch of so few may be what makes steps too large, a smaller rate mends it as well",
+)
+SWOLLEN_BY_FACTOR = Threshold(
+    value=1.8,
+    unit="times the norm of the untrained weights, with momentum above MOMENTUM_HIGH or a batch of NOISY_BATCH",
+    source=f"{SET}; 1.2 to 1.8 is usual",
+)
+BURST_DEATHS = Threshold(
+    value=0.35,
+    unit="share of a layer's units that died or saturated after a burst of the loss beyond BURST",
+    source=f"{SET}; sound ones lost 0.31 at most",
+)
 RATE_JUMPS = Threshold(value=2, unit="jumps of the rate upwards", source=OWN)
 JUMP_SPIKES = Threshold(
     value=0.5, unit="of the jumps are followed by a spike of the loss", source=f"{OWN}; spikes after OLMo 2"
@@ -143,6 +158,11 @@ GOOD_ENOUGH = Threshold(
 )
 UPDATE_RATIO_SLOW = Threshold(
     value=2.5e-3, unit="‖Δw‖ / ‖w‖", source=f"{SET}; 3e-3 to 1e-2 is usual where nothing is wanting"
+)
+UPDATE_RATIO_CREEPING = Threshold(
+    value=5e-4,
+    unit="‖Δw‖ / ‖w‖",
+    source=f"{OWN}: the geometric middle of UPDATE_RATIO_LOW and UPDATE_RATIO_SLOW",
 )
 FEW_EPOCHS = Threshold(value=4, unit="epochs", source=OWN)
 FEW_STEPS_PER_EPOCH = Threshold(value=8, unit="optimizer steps an epoch", source=OWN)
@@ -184,17 +204,17 @@ WITHERED = Threshold(
     source=f"{OWN}; only weight decay takes so much away",
 )
 SMALL_WIDTH = Threshold(value=8, unit="units", source=OWN)
+NARROW_LAYERS = Threshold(
+    value=5,
+    unit="units of the widest hidden layer",
+    source=f"{OWN}; estimated from the untrained weights, so well below SMALL_WIDTH",
+)
 FIT_RATIO_NARROW = Threshold(value=0.55, unit="train loss or error / that of validation", source=SET)
 
 # --- validation that falls behind
 
 GAP = Threshold(value=0.09, unit="train - validation accuracy", source="AutoTrainer, DeepFD: 0.07 to 0.10")
 GAP_ERRORS = Threshold(value=2, unit="standard errors of the validation accuracy", source=SET)
-GAP_MEMORIZED = Threshold(
-    value=0.075,
-    unit="train - validation accuracy of a network that knows its training data by heart",
-    source=SET,
-)
 MEMORIZED_GAP = Threshold(value=0.05, unit="train loss / validation loss", source=SET)
 GENERALIZATION_LOSS = Threshold(
     value=0.15,
@@ -215,3 +235,25 @@ SETTLED = Threshold(
     source=f"{OWN}: who fits so well has settled, whatever became of the weights",
 )
 MEMORIZED = Threshold(value=0.03, unit="train loss / validation loss", source=SET)
+
+# --- labels that cannot be learned
+
+DEVELOPED = (
+    "set between label noise and all else in calibration, the first blind part, first transfer set and stress"
+)
+
+SURPRISE = Threshold(
+    value=0.93,
+    unit="least validation loss / the most that is possible with so many errors",
+    source=f"Fano's inequality; {DEVELOPED}: 0.95 and more with a quarter of wrong labels, 0.6 is usual",
+)
+LEARNED_BY_ROTE = Threshold(
+    value=0.93,
+    unit="train loss / validation loss",
+    source=f"{DEVELOPED}; above it nothing is learned of single samples",
+)
+UNDERCONFIDENT = Threshold(
+    value=0.1,
+    unit="accuracy above confidence, on validation",
+    source=f"{DEVELOPED}; label smoothing and sums of noise make 0.12 and more",
+)

@@ -1,6 +1,7 @@
 """The numbers that decide over the trials of a study."""
 
-from studies.diagnosis.thresholds.threshold import OWN, Threshold
+from studies.diagnosis.thresholds.threshold import OWN_OVER_TRIALS as OWN
+from studies.diagnosis.thresholds.threshold import Threshold
 
 EDGE_FRACTION = Threshold(
     value=0.1, unit="of the (log-)range, from a bound", source=f"{OWN}, after the Tuning Playbook"

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+BY_HAND = ", chosen by hand; benchmarks/diagnosis runs with it"
+"""Of a rule on single trainings: its figures rest on this number, too, but no reading of healthy runs has set it."""
 UNCALIBRATED = ", not yet calibrated on a benchmark"
-OWN = f"own design{UNCALIBRATED}"
+"""Of a rule on whole studies: the benchmark diagnoses each training alone and never comes to it."""
+OWN = f"own design{BY_HAND}"
+OWN_OVER_TRIALS = f"own design{UNCALIBRATED}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,3 +17,8 @@ class Threshold:
     value: float
     unit: str
     source: str
+
+
+def shortened(source: str) -> str:
+    """Without what docs/symptoms.md says of each threshold."""
+    return source.replace(BY_HAND, "").replace(UNCALIBRATED, "")

@@ -43,6 +43,7 @@ class _Reading:
 
     activities: Mapping[str, Activity] = dataclasses.field(default_factory=dict)
     probe: Evaluation = _UNKNOWN
+    train_mode_probe_accuracy: float = NAN
     validation: Evaluation = _UNKNOWN
 
 
@@ -192,11 +193,28 @@ class Gatherer:
                     seen = probe_pass(Called(self._model), self.ear.layers, call)  # type: ignore[arg-type]  # as a tensor
                     graded = Graded(outputs=seen.outputs, targets=targets)
                     found = graded.evaluation(form, self._loss_function, in_detail=False)
-                    reading = dataclasses.replace(reading, activities=seen.activities, probe=found)
+                    reading = dataclasses.replace(
+                        reading,
+                        activities=seen.activities,
+                        probe=found,
+                        train_mode_probe_accuracy=self._accuracy_in_train_mode(call, targets),
+                    )
             if self.ear.validation is not None and "validation" not in left_out:
                 with left_out.unless_it_fails("validation", NO_VALIDATION):
                     reading = dataclasses.replace(reading, validation=self._graded(self.ear.validation, form))
         return reading
+
+    def _accuracy_in_train_mode(self, call: Call, targets: Tensor) -> float:
+        """Of a model in eval mode; a pass of its own, and so only of a loop whose evaluations are in train mode."""
+        if not self.ear.modes.only_drops_out:
+            return NAN
+        self._model.train()
+        try:
+            outputs = Called(self._model)(call)
+        finally:
+            self._model.eval()
+        graded = Graded(outputs=outputs, targets=targets)
+        return graded.evaluation(self.form, self._loss_function, in_detail=False).accuracy
 
     def _graded(self, validation: Validation, form: LossForm) -> Evaluation:
         graded = validation.graded(self._model)
@@ -273,6 +291,7 @@ def _completed(
         class_accuracy=validation.class_accuracy,
         probe_loss=reading.probe.loss,
         probe_accuracy=reading.probe.accuracy,
+        train_mode_probe_accuracy=reading.train_mode_probe_accuracy,
         dead_fraction=max(dead, default=NAN),
         layers=layers,
     )

@@ -22,6 +22,7 @@ from studies.recorded import open_study, telemetry_of
 from studies.records import WATCHED_CONFIG, WATCHED_METRIC, Outcome, TrialError
 from studies.storage import open_storage, resolve_url
 from studies.telemetry import TelemetryTables
+from studies.watches import Hold, Watches
 from tuner.training.config import direction_of
 
 _BY_DIRECTION = {"maximize": "validation_accuracy", "minimize": "validation_loss"}
@@ -117,12 +118,15 @@ class OwnTrial:
         self._trial: optuna.Trial | None = None
         self._inner: UsersTrial | None = None
         self._metric = ""
+        self._hold: Hold | None = None
         if name in optuna.get_all_study_names(self._storage):
             self._join()
 
     def keep_epoch(self, readings: EpochReadings, steps: StepReadings | None) -> None:
         inner = self._ready(readings)
         inner.keep_epoch(readings, steps)
+        if self._hold is not None:
+            self._hold.beat()
         value = _finite(getattr(readings, self._metric))
         if value is not None and readings.epoch > 0:  # the untrained network is no result
             self._asked().report(value, readings.epoch)
@@ -156,6 +160,8 @@ class OwnTrial:
         trial.set_user_attr("outcome", outcome.value)
         if study is not None:
             study.tell(trial, best(known) if state is TrialState.COMPLETE else None, state=state)
+        if self._hold is not None:
+            self._hold.release()
 
     def _join(self) -> None:
         recorded = open_study(self._name, self._url, writable=True)
@@ -177,6 +183,9 @@ class OwnTrial:
             if tables is None:
                 raise TypeError("A study that was opened in a database has telemetry tables.")
             self._inner = UsersTrial(trial, tables)
+            watches = Watches(self._storage, int(trial.study._study_id))  # noqa: SLF001 - no public way to it
+            watches.end_lost(trial.study)
+            self._hold = watches.hold(trial._trial_id)  # noqa: SLF001 - by which telemetry is keyed, too
         return self._inner
 
     def _create(self, readings: EpochReadings | None) -> None:

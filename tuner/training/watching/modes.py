@@ -54,6 +54,12 @@ class ModeLog:
     def evaluation_in_train_mode_share(self) -> float:
         return self._n_others_in_train / self._n_others if self._n_others else NAN
 
+    @property
+    def only_drops_out(self) -> bool:
+        """Whether evaluations were made in train mode, and nothing but units dropped out makes a difference there."""
+        has_statistics = any(isinstance(module, _BatchNorm) for module in self._minding)
+        return self._n_others_in_train > 0 and not has_statistics
+
     def _is_any_training(self) -> bool:
         return any(module.training for module in self._minding)
 

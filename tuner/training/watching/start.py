@@ -1,6 +1,5 @@
 """The network before its first update, as the first minibatch of somebody's loop shows it."""
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from tuner.training.probes import (
     Activity,
     ProbePass,
     WatchedLayer,
+    as_untrainable,
     layer_probe,
     probe_pass,
     relative_difference,
@@ -24,7 +24,6 @@ from tuner.training.watching.loss_form import LossForm
 from tuner.training.watching.outputs import scores
 from tuner.training.watching.passes import Call, Called, leaving_no_trace
 from tuner.training.watching.wiring import Wiring
-from tuner.training.weights import spectral_ratio, weight_matrix
 
 NO_PROBE = (
     "the model would not run in eval mode on the probe batch, so no activations and no probe loss are read"
@@ -135,5 +134,4 @@ def _layer(layer: WatchedLayer, activity: Activity, wiring: Wiring) -> LayerProb
     probe = layer_probe(layer, activity)
     if not probe.is_trainable or wiring.is_trainable(layer):
         return probe
-    ratio = spectral_ratio(weight_matrix(layer.module, layer.weights))
-    return dataclasses.replace(probe, is_trainable=False, spectral_ratio=ratio)
+    return as_untrainable(probe, layer)
