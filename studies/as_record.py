@@ -35,8 +35,12 @@ def study_record(
     *,
     storage: str,
     overhead: tuple[WorkerSeconds, ...] = (),
+    lost: frozenset[int] = frozenset(),
 ) -> StudyRecord:
-    """The study's record, with the telemetry of its trials by their id in the database."""
+    """The study's record, with the telemetry of its trials by their id in the database.
+
+    ``lost`` are the ids of running trials whose process is gone: they are told as failed, whatever Optuna says.
+    """
     trials = study.get_trials(deepcopy=False)
     levers = {} if plan is None else {lever.name: lever for lever in Space.from_json(plan.space)}
     replaced = {_number(trial, REPLACES) for trial in trials}
@@ -55,6 +59,7 @@ def study_record(
                 plan,
                 levers,
                 is_replaced=trial.number in replaced,
+                is_lost=trial.state is TrialState.RUNNING and trial._trial_id in lost,  # noqa: SLF001
             )
             for trial in trials
         ),
@@ -77,6 +82,7 @@ def _trial_record(
     levers: Mapping[str, Lever],
     *,
     is_replaced: bool,
+    is_lost: bool,
 ) -> TrialRecord:
     searched = dict(trial.params)
     if plan is not None:  # a lost trial may have only some of the parameters
@@ -84,8 +90,8 @@ def _trial_record(
         searched = {levers[name].key: levers[name].to_config(value) for name, value in known.items()}
     return TrialRecord(
         number=trial.number,
-        state=trial.state.name.lower(),
-        outcome=_outcome(trial, is_replaced=is_replaced),
+        state="fail" if is_lost else trial.state.name.lower(),
+        outcome=Outcome.LOST if is_lost else _outcome(trial, is_replaced=is_replaced),
         value=_value(trial),
         params=dict(trial.params),
         distributions=dict(trial.distributions),

@@ -87,7 +87,7 @@ def _table(config: Mapping[str, object]) -> str:
 def _finding(finding: Finding) -> str:
     head = f"**{_text(wording.headline(finding))}** ({finding.severity}): {_text(finding.sentence)}"
     remedies = [
-        f"- {_text(remedy.sentence)}" + "".join(f" `{line}`" for line in wording.settings(remedy))
+        f"- {_text(remedy.told)}" + "".join(f" `{line}`" for line in wording.settings(remedy))
         for remedy in finding.remedies
     ]
     return "\n".join([head, "", *remedies])

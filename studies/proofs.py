@@ -35,6 +35,11 @@ class TriedRecord:
     gain: float | None
     low: float | None
     high: float | None
+    recovered: float | None = None
+    """The share of the gap to the healthy reference; None without one, and in proofs kept before it was."""
+    recovered_low: float | None = None
+    recovered_high: float | None = None
+    """Where the true share lies, as sure as the gain; None without bounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +87,7 @@ class ProofRecord:
                         key: row[key]
                         for key in ("label", "sentence", "verdict", "why", "gain", "low", "high")
                     },
+                    **{key: row.get(key) for key in ("recovered", "recovered_low", "recovered_high")},
                     values=tuple(row["values"]),
                 )
                 for row in rows

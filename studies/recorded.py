@@ -26,6 +26,7 @@ from studies.readings import Telemetry
 from studies.records import StudyRecord, WorkerSeconds
 from studies.storage import open_storage, resolve_url, shown_url
 from studies.telemetry import TelemetryTables
+from studies.watches import Watches
 
 REPLICATES = re.compile(r"-fix-\d+(-[a-z]|-\d+)?(-step\d+)?$")
 """How the names of the studies end that `tuner fix` trains its replicates in: nobody made them by hand."""
@@ -68,10 +69,15 @@ class RecordedStudy:
         """
         readings: Mapping[int, Telemetry] = {}
         overhead: tuple[WorkerSeconds, ...] = ()
-        if telemetry and _is_registered(self.storage, self.study_id, self.name):
+        is_ours = _is_registered(self.storage, self.study_id, self.name)
+        if telemetry and is_ours:
             readings = self.telemetry.read(steps=steps)
             overhead = tuple(self.overhead.read().values())
-        return study_record(self.study, self.plan, readings, storage=shown_url(self.url), overhead=overhead)
+        may_be_watched = is_ours and self.plan is None
+        lost = Watches(self.storage, self.study_id).lost() if may_be_watched else frozenset[int]()
+        return study_record(
+            self.study, self.plan, readings, storage=shown_url(self.url), overhead=overhead, lost=lost
+        )
 
     def n_trials_wanted(self) -> int | None:
         """The total that was asked for last; None when none was recorded."""

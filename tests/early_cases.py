@@ -9,7 +9,7 @@ from typing import Any
 
 from studies.readings import NAN, CodeProbe, LayerProbe
 from studies.records import StudyRecord, TrialRecord
-from tests.cases import (
+from tests.made_trials import (
     DATA,
     HEALTHY_LAYERS,
     LEARNING,

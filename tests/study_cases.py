@@ -8,9 +8,9 @@ import numpy as np
 
 from studies.readings import Telemetry
 from studies.records import Outcome, StudyRecord, TrialRecord
-from tests import cases
+from tests import made_trials
 
-SMALL = dataclasses.replace(cases.DATA, n_validation=400, validation_class_counts=(40,) * 10)
+SMALL = dataclasses.replace(made_trials.DATA, n_validation=400, validation_class_counts=(40,) * 10)
 """A validation split whose standard error is 0.015 at an accuracy of 0.9."""
 
 
@@ -21,7 +21,7 @@ def trained(number: int, value: float, *, seed: int = 0, **more: Any) -> TrialRe
         state="complete",
         outcome=Outcome.COMPLETED,
         value=value,
-        config={**cases.DEFAULTS, "seed": seed, "width": 100 + number, "validation_fraction": 0.2},
+        config={**made_trials.DEFAULTS, "seed": seed, "width": 100 + number, "validation_fraction": 0.2},
         telemetry=Telemetry(data=SMALL),
     )
     return dataclasses.replace(record, **more)
@@ -29,13 +29,13 @@ def trained(number: int, value: float, *, seed: int = 0, **more: Any) -> TrialRe
 
 def replicates_of(values: Sequence[float]) -> list[TrialRecord]:
     """Trials of one config, each with a seed of its own."""
-    config = {**cases.DEFAULTS, "width": 100, "validation_fraction": 0.2}
+    config = {**made_trials.DEFAULTS, "width": 100, "validation_fraction": 0.2}
     return [trained(n, value, config={**config, "seed": n}) for n, value in enumerate(values)]
 
 
 def noisy_objective() -> StudyRecord:
     """One config, five seeds: the accuracies lie 0.08 apart, where the validation split explains 0.015."""
-    return cases.study_of(*replicates_of((0.80, 0.90, 0.84, 0.92, 0.78)))
+    return made_trials.study_of(*replicates_of((0.80, 0.90, 0.84, 0.92, 0.78)))
 
 
 def still_improving(number: int, last: float) -> TrialRecord:
@@ -46,7 +46,9 @@ def still_improving(number: int, last: float) -> TrialRecord:
 
 def training_length() -> StudyRecord:
     """Of thirty trials nearly all are at their best in their last epoch, and still gain."""
-    return cases.study_of(*(still_improving(n, float(v)) for n, v in enumerate(np.linspace(0.6, 0.9, 30))))
+    return made_trials.study_of(
+        *(still_improving(n, float(v)) for n, v in enumerate(np.linspace(0.6, 0.9, 30)))
+    )
 
 
 def spared(number: int, value: float) -> TrialRecord:
@@ -58,7 +60,7 @@ def eager_pruning() -> StudyRecord:
     survivors = [trained(n, float(value)) for n, value in enumerate(np.linspace(0.6, 0.9, 30))]
     late = [spared(30 + n, 0.899) for n in range(6)]
     pruned = [trained(40 + n, 0.3, state="pruned", outcome=Outcome.PRUNED) for n in range(60)]
-    return cases.study_of(*survivors, *late, spared(36, 0.5), *pruned)
+    return made_trials.study_of(*survivors, *late, spared(36, 0.5), *pruned)
 
 
 STUDY_CASES: dict[str, Callable[[], StudyRecord]] = {

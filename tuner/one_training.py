@@ -117,8 +117,7 @@ def train(  # noqa: PLR0913 - one keyword per concern
         DataError: for data that cannot be found or trained on.
     """
     config = _resolved(config, model)
-    folder = None if data_dir is None else Path(data_dir)
-    dataset = task if isinstance(task, Dataset) else load_dataset(task, data_dir=folder, announce=announce)
+    dataset = _loaded(task, data_dir, announce)
     with listening_for_signals() as interruption:
         alone = TrainingAlone(
             config,
@@ -130,13 +129,10 @@ def train(  # noqa: PLR0913 - one keyword per concern
         )
         run = alone.lane
         metric = metric or run.metric
-        checkpoint = None if save is None else _Checkpoint(Path(save) / CHECKPOINT_FILE, run)
-        if checkpoint is not None and checkpoint.load() and announce is not None:
-            announce(f"Going on after epoch {run.n_epochs_done}, from {checkpoint.path}.")
+        checkpoint = None if save is None else _checkpoint_in(Path(save), run, announce)
         recorder = None
         if study is not None:
-            name = dataset.name if isinstance(task, Dataset) or task == "auto" else task_name(task)
-            recorder = _Recorder(_study_of_trainings(study, storage, name, dataset, metric), run, metric)
+            recorder = _Recorder(_study_of_trainings(study, storage, task, dataset, metric), run, metric)
         _run_to_end(alone, recorder, checkpoint, on_epoch)
         counterfactuals = _counterfactuals(run, metric) if probe_causes else ()
         if recorder is not None:
@@ -161,6 +157,12 @@ def _resolved(config: TrainingConfig | Mapping[str, Any], model: ModelBuilder | 
     if not isinstance(config, TrainingConfig):
         config = TrainingConfig.from_mapping(config)
     return config if model is None else dataclasses.replace(config, model=task_name(model))
+
+
+def _loaded(task: Task | Dataset, data_dir: str | Path | None, announce: Announce | None) -> Dataset:
+    if isinstance(task, Dataset):
+        return task
+    return load_dataset(task, data_dir=None if data_dir is None else Path(data_dir), announce=announce)
 
 
 def _run_to_end(
@@ -223,6 +225,14 @@ class _Checkpoint:
         return True
 
 
+def _checkpoint_in(folder: Path, run: Course, announce: Announce | None) -> _Checkpoint:
+    """The checkpoint of a run, which goes on from what lies there."""
+    checkpoint = _Checkpoint(folder / CHECKPOINT_FILE, run)
+    if checkpoint.load() and announce is not None:
+        announce(f"Going on after epoch {run.n_epochs_done}, from {checkpoint.path}.")
+    return checkpoint
+
+
 def _state_of(outcome: Outcome, value: float | None) -> TrialState:
     """What Optuna is told: PRUNED keeps a diverged trial's last finite value, so that samplers learn from it."""
     if not outcome.is_answer:
@@ -231,11 +241,11 @@ def _state_of(outcome: Outcome, value: float | None) -> TrialState:
 
 
 def _study_of_trainings(
-    name: str, storage: str | None, task: str, dataset: Dataset, metric: str
+    name: str, storage: str | None, task: Task | Dataset, dataset: Dataset, metric: str
 ) -> RecordedStudy:
     """A study whose trials are single trainings, each with a config of its own: its space is empty."""
     plan = StudyPlan(
-        task=task,
+        task=dataset.name if isinstance(task, Dataset) or task == "auto" else task_name(task),
         model="as each trial's config says",
         space=_NO_LEVERS.to_json(),
         sampler="none",

@@ -163,15 +163,8 @@ class PreparedSearch:
         n_before = Leases(self.recorded.storage, self.recorded.study).n_counted()
         n_left = max(self.n_trials - n_before, 0)
         choice = self._workers(workers, n_left=n_left)
-        settings = WorkerSettings(
-            n_trials=self.n_trials,
-            timeout_seconds=timeout,
-            grace_seconds=grace,
-            device=self.device,
-            data_dir=self.data_dir,
-            lanes=lanes,
-            n_workers=workers_in_all or choice.n_workers,
-        )
+        n_workers = workers_in_all or choice.n_workers
+        settings = self._settings(timeout=timeout, grace=grace, lanes=lanes, n_workers=n_workers)
         known = self.recorded.overhead.read().keys()
         stopwatch = Stopwatch()
         meter = OverheadMeter(self.recorded.overhead, stopwatch, before_seconds=before_seconds)
@@ -191,6 +184,7 @@ class PreparedSearch:
         if n_left > 0:
             meter.keep()
         teller.tell(now=True)
+        spent = self.recorded.overhead.read().items()
         return Search(
             study=self.recorded.name,
             storage=self.recorded.url,
@@ -199,10 +193,21 @@ class PreparedSearch:
             seconds=teller.seconds,
             exits=tuple(exits),
             interrupted_by=interruption.exit_code if interruption.is_requested() else None,
-            overhead=total(
-                each for session, each in self.recorded.overhead.read().items() if session not in known
-            ),
+            overhead=total(each for session, each in spent if session not in known),
             spread=None if end.n_lanes is None else Spread(workers=choice.n_workers, lanes=end.n_lanes),
+        )
+
+    def _settings(
+        self, *, timeout: float | None, grace: float, lanes: int | None, n_workers: int
+    ) -> WorkerSettings:
+        return WorkerSettings(
+            n_trials=self.n_trials,
+            timeout_seconds=timeout,
+            grace_seconds=grace,
+            device=self.device,
+            data_dir=self.data_dir,
+            lanes=lanes,
+            n_workers=n_workers,
         )
 
     @contextlib.contextmanager

@@ -44,6 +44,7 @@ from tuner.searching.names import task_name
 from tuner.searching.objective import Task
 from tuner.training.checkpoint import write_whole
 from tuner.training.data import load_dataset
+from tuner.training.datasets.dataset import Dataset
 
 __all__ = ["DEFAULT_BUDGET", "InterruptedGuideError", "StepTaken", "Tuning", "plan_tune", "tune"]
 
@@ -238,17 +239,7 @@ def tune(  # noqa: PLR0913 - the signature is the map (DESIGN §5.1): one keywor
         on_plan=on_plan,
         on_progress=on_progress,
     )
-    splits = split_of(asked, dataset)
-    baseline.checked(asked, splits)  # before anything is written
-    recorded = create_study(asked.study, plan_of_guide(asked, dataset), asked.storage)
-    with held(recorded, grace=grace) as check:
-        ledger = Ledger(recorded, check=check)
-        asked = _with_budget_of(ledger, asked, is_given=budget is not None)
-        ledger.remember("guide.budget", dataclasses.asdict(asked.budget))
-        if start_from is not None:
-            ledger.forget(steps_from(start_from))
-        session = Session(asked, splits, rounds_of(asked, dataset), recorded, ledger)
-        return _steps_taken(session, on_step)
+    return _guided(asked, dataset, start_from, on_step, is_budget_given=budget is not None)
 
 
 def plan_tune(task: Task, *, budget: str | Budget | None = None, **asked_for: Any) -> Preview:
@@ -283,6 +274,28 @@ def plan_tune(task: Task, *, budget: str | Budget | None = None, **asked_for: An
         spent=None if ledger is None else ledger.spent,
         decided=None if ledger is None else ledger.items(),
     )
+
+
+def _guided(
+    asked: Asked,
+    dataset: Dataset,
+    start_from: str | None,
+    on_step: Callable[[StepTaken], None],
+    *,
+    is_budget_given: bool,
+) -> Tuning:
+    """The guide, held against a second one, from the first decision that its ledger does not know."""
+    splits = split_of(asked, dataset)
+    baseline.checked(asked, splits)  # before anything is written
+    recorded = create_study(asked.study, plan_of_guide(asked, dataset), asked.storage)
+    with held(recorded, grace=asked.grace) as check:
+        ledger = Ledger(recorded, check=check)
+        asked = _with_budget_of(ledger, asked, is_given=is_budget_given)
+        ledger.remember("guide.budget", dataclasses.asdict(asked.budget))
+        if start_from is not None:
+            ledger.forget(steps_from(start_from))
+        session = Session(asked, splits, rounds_of(asked, dataset), recorded, ledger)
+        return _steps_taken(session, on_step)
 
 
 def _steps_taken(session: Session, on_step: Callable[[StepTaken], None]) -> Tuning:

@@ -9,6 +9,7 @@ from search_spaces.catalog import LEVERS
 from search_spaces.edits import Edit, EditKind
 from studies.diagnosis import Finding, Remedy
 from studies.encoding import jsonable
+from studies.proofs import TriedRecord
 from studies.records import StudyRecord, TrialRecord
 from studies.reports.axes import ACCURACIES
 from studies.reports.figures import outcome_counts
@@ -33,6 +34,15 @@ def metric_value(value: float | None, metric: str) -> str:
 def gain(value: float | None, metric: str) -> str:
     """A difference of two values: of accuracies in percent points."""
     return number(100.0 * value) if value is not None and metric in ACCURACIES else number(value)
+
+
+def recovered(tried: TriedRecord) -> str:
+    """The share of the gap to the healthy reference, with its bounds where there are any."""
+    if tried.recovered is None:
+        return ABSENT
+    if tried.recovered_low is None or tried.recovered_high is None:
+        return f"{tried.recovered:.0%}"
+    return f"{tried.recovered:.0%} ({tried.recovered_low:.0%} to {tried.recovered_high:.0%})"
 
 
 def duration(seconds: float) -> str:

@@ -114,21 +114,7 @@ def tune(
         planned = workflow.plan_tune(task, start_from=start_from, announce=note, **asked)
         _show_preview(planned, as_json=as_json)
         return
-    with _telling(quiet=quiet) as teller:
-        try:
-            tuning = workflow.tune(
-                task,
-                start_from=start_from,
-                grace=grace,
-                announce=teller.announce,
-                on_plan=teller.plan,
-                on_step=teller.step,
-                on_progress=teller.progress,
-                **asked,
-            )
-        except workflow.InterruptedGuideError as ended:
-            teller.announce("Interrupted. Nothing is lost: the same command, without --from, goes on.")
-            sys.exit(ended.exit_code)
+    tuning = _guided(task, quiet=quiet, start_from=start_from, grace=grace, **asked)
     if as_json:
         print_json(tuning.to_json())
     else:
@@ -209,6 +195,25 @@ def _telling(*, quiet: bool) -> Iterator[_Teller]:
         yield teller
     finally:
         teller.close()
+
+
+def _guided(task: str, *, quiet: bool, **asked: Any) -> "Tuning":
+    """The guide from end to end, told as it goes; a signal ends the process with its exit code."""
+    from tuner import workflow
+
+    with _telling(quiet=quiet) as teller:
+        try:
+            return workflow.tune(
+                task,
+                announce=teller.announce,
+                on_plan=teller.plan,
+                on_step=teller.step,
+                on_progress=teller.progress,
+                **asked,
+            )
+        except workflow.InterruptedGuideError as ended:
+            teller.announce("Interrupted. Nothing is lost: the same command, without --from, goes on.")
+            sys.exit(ended.exit_code)
 
 
 def _show_preview(preview: "Preview", *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from tuner.cli.output import next_commands, note, number, print_json, say, set_u
 
 if TYPE_CHECKING:
     from tuner.training.batch_size import BatchSizeChoice, Candidate, Progress
+    from tuner.training.config import TrainingConfig
 
 _NUMBERS = ("batch size", "rate", "samples/s", "to target", "memory")
 _MEGABYTE = 2**20
@@ -54,14 +55,13 @@ def batch_size(
     """Find the batch size that reaches a target loss soonest."""
     values: dict[str, Any] = options.fixed_keys(settings, model)
     values |= {} if seed is None else {"seed": seed}
-    from tuner.training.batching.asked import check_asked
-    from tuner.training.config import TrainingConfig
-    from tuner.training.datasets.task_names import check_task_name
-
-    # Before torch is loaded: a typing error is told at once.
-    config = TrainingConfig.from_mapping(values)
-    check_task_name(task)
-    check_asked(config, rule=rule, effective=effective, target_loss=target_loss, budget_seconds=budget)
+    asked: dict[str, Any] = {
+        "rule": rule,
+        "effective": effective,
+        "target_loss": target_loss,
+        "budget_seconds": budget,
+    }
+    config = _checked(values, task, asked)
     set_up_logging(quiet=quiet, log_file=log_file)
     note("Loading torch and the data …", quiet=quiet)
     from tuner.training.batch_size import find_batch_size
@@ -70,23 +70,26 @@ def batch_size(
 
     dataset = load_dataset(task, data_dir=data_dir, announce=lambda line: note(line, quiet=quiet))
     refuse_non_finite(dataset, config)
-    choice = find_batch_size(
-        config,
-        dataset,
-        device=device,
-        rule=rule,
-        effective=effective,
-        target_loss=target_loss,
-        recheck=recheck,
-        budget_seconds=budget,
-        on_progress=_ProgressLines(quiet=quiet),
-    )
+    progress = _ProgressLines(quiet=quiet)
+    choice = find_batch_size(config, dataset, device=device, recheck=recheck, on_progress=progress, **asked)
     if as_json:
         print_json(choice.to_json())
     else:
         _show(choice)
         seeded = [] if seed is None else [f"seed={seed}"]
         _show_next(choice, task, [*(settings or []), *seeded], model)
+
+
+def _checked(values: dict[str, Any], task: str, asked: dict[str, Any]) -> "TrainingConfig":
+    """The config; before torch is loaded, so that a typing error is told at once."""
+    from tuner.training.batching.asked import check_asked
+    from tuner.training.config import TrainingConfig
+    from tuner.training.datasets.task_names import check_task_name
+
+    config = TrainingConfig.from_mapping(values)
+    check_task_name(task)
+    check_asked(config, **asked)
+    return config
 
 
 class _ProgressLines:

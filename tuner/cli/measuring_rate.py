@@ -5,7 +5,7 @@ import re
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -70,16 +70,10 @@ def lr_range(
 ) -> None:
     """Find the learning rate of a config: ramp it up, then hold rates to see which are stable."""
     fixed = options.fixed_keys(settings, model) | ({} if seed is None else {"seed": seed})
-    from tuner.training.config import TrainingConfig
-    from tuner.training.datasets.task_names import check_task_name
-    from tuner.training.rate.plan import plan_sweeps_for
-
-    # Before torch is loaded: a typing error is told at once.
-    config = TrainingConfig.from_mapping(fixed)
-    check_task_name(task)
-    plan_sweeps_for(
-        config.optimizer, low=low, high=high, n_steps=steps, hold_steps=hold_steps, n_sweeps=sweeps
-    )
+    swept: dict[str, Any] = {
+        "n_sweeps": sweeps, "low": low, "high": high, "n_steps": steps, "hold_steps": hold_steps
+    }  # fmt: skip
+    config = _checked(fixed, task, swept)
     _check_page(output)
     set_up_logging(quiet=quiet, log_file=log_file)
     if "learning_rate" in fixed:
@@ -92,17 +86,8 @@ def lr_range(
 
     dataset = load_dataset(task, data_dir=data_dir, announce=lambda line: note(line, quiet=quiet))
     refuse_non_finite(dataset, config)
-    found = learning_rate_range(
-        config,
-        dataset,
-        device=device,
-        n_sweeps=sweeps,
-        low=low,
-        high=high,
-        n_steps=steps,
-        hold_steps=hold_steps,
-        on_progress=_ProgressLines(quiet=quiet),
-    )
+    progress = _ProgressLines(quiet=quiet)
+    found = learning_rate_range(config, dataset, device=device, on_progress=progress, **swept)
     commands = _next(found, task, {key: str(value) for key, value in fixed.items()})
     page = write_rate_page(
         found.to_json(),
@@ -116,6 +101,18 @@ def lr_range(
     _show(found)
     say(f"{page}   (works offline)", head="Plot    ")
     next_commands(*commands)
+
+
+def _checked(fixed: dict[str, Any], task: str, swept: dict[str, Any]) -> "TrainingConfig":
+    """The config; before torch is loaded, so that a typing error is told at once."""
+    from tuner.training.config import TrainingConfig
+    from tuner.training.datasets.task_names import check_task_name
+    from tuner.training.rate.plan import plan_sweeps_for
+
+    config = TrainingConfig.from_mapping(fixed)
+    check_task_name(task)
+    plan_sweeps_for(config.optimizer, **swept)
+    return config
 
 
 class _ProgressLines:

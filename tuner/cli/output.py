@@ -187,16 +187,15 @@ def show_findings(
         if finding.consequences:
             say_hanging("  so", f"{', '.join(finding.consequences)}: what follows from it")
         for remedy in finding.remedies:
-            say_hanging("  try", remedy.sentence)
+            say_hanging("  try", remedy.told)
     _show_missing(missing)
 
 
 def _seen(evidence: "Evidence") -> str:
-    from studies.diagnosis.thresholds.threshold import UNCALIBRATED
+    from studies.diagnosis.thresholds.threshold import shortened
 
     where = f" in {evidence.place}" if evidence.place else ""
-    source = evidence.source.replace(UNCALIBRATED, "")  # docs/symptoms.md says so of each threshold
-    limit = f"threshold {number(evidence.threshold)}; {source}"
+    limit = f"threshold {number(evidence.threshold)}; {shortened(evidence.source)}"
     return f"{evidence.quantity} = {number(evidence.value)}{where} ({limit})"
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,15 +96,7 @@ def train(
         own = [f"--config {shlex.quote(str(config))}"] if config is not None else []
         own += _flags(settings, epochs=epochs, seed=seed, model=model)
         tuned = _flags(_not_searched(settings), epochs=epochs, seed=None, model=model)
-        next_commands(
-            *([f"tuner diagnose {study}"] if study is not None else []),
-            *(
-                [_command("train --save runs/mine", task, own) + "   (keeps config and weights)"]
-                if study is None and save is None
-                else []
-            ),
-            _command("search --space quick", task, tuned),
-        )
+        next_commands(*_next(task, own, tuned, study=study, is_saved=save is not None))
     if trained.interrupted_by is not None:
         sys.exit(trained.interrupted_by)
 
@@ -184,6 +176,17 @@ def _command(start: str, task: str, flags: Sequence[str]) -> str:
     """With what the user's own command said."""
     shown = [] if task == "auto" else [f"--task {shlex.quote(task)}"]
     return " ".join(["tuner", start, *shown, *flags])
+
+
+def _next(
+    task: str, own: Sequence[str], tuned: Sequence[str], *, study: str | None, is_saved: bool
+) -> Iterator[str]:
+    """Look at what was recorded, or else keep the weights; then search. ``own`` and ``tuned`` are the flags."""
+    if study is not None:
+        yield f"tuner diagnose {study}"
+    elif not is_saved:
+        yield _command("train --save runs/mine", task, own) + "   (keeps config and weights)"
+    yield _command("search --space quick", task, tuned)
 
 
 def _flags(

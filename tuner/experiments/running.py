@@ -1,6 +1,7 @@
 """Train an experiment's configs as the trials of one study, and judge its claims."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,13 +132,8 @@ def conduct(  # noqa: PLR0913 - one keyword per concern
     was_interrupted = listed.search.interrupted_by is not None
     runs = [] if was_interrupted else _runs_of(planned, listed.trials)
     if any(run.config["patience"] for run in runs):
-        weights = _GivenBack(
-            recorded=open_study(listed.search.study, listed.search.storage, writable=True),
-            metric=experiment.metric,
-            load=lambda run: _splits_of(run, task, device=device, data_dir=data_dir, announce=announce),
-            announce=announce,
-        )
-        runs = weights.evaluated(runs)
+        load = functools.partial(_splits_of, task=task, device=device, data_dir=data_dir, announce=announce)
+        runs = _with_weights_back(runs, listed.search, experiment.metric, load, announce)
     return ConductedExperiment(
         experiment=experiment,
         task=task_name(task),
@@ -198,6 +194,18 @@ def _splits_of(
         seed=_SPLIT_SEED,
         device=device,
     )
+
+
+def _with_weights_back(
+    runs: Sequence[Run],
+    search: Search,
+    metric: str,
+    load: Callable[[Run], Splits],
+    announce: Callable[[str], None],
+) -> list[Run]:
+    """The runs, those with early stopping with what it gave back, which their study then keeps."""
+    recorded = open_study(search.study, search.storage, writable=True)
+    return _GivenBack(recorded=recorded, metric=metric, load=load, announce=announce).evaluated(runs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,11 @@ import numpy as np
 
 from studies.comparison import Comparison, compare
 from studies.diagnosis import Severity, diagnose_record
-from studies.intervals import Interval, t_bounds
+from studies.intervals import INF, Interval, t_bounds
 from studies.records import StudyRecord, TrialRecord
 from tuner.proving.contest import BASELINE, Contest
 from tuner.proving.proof import Proof, Tried, Values, Verdict
+from tuner.proving.share import recovered_share, share_text
 from tuner.proving.stepping import Trials
 from tuner.proving.yardstick import Yardstick
 from tuner.replication import Config
@@ -156,8 +157,8 @@ class _Judge:
     def tried(self, label: str, own_seed: int) -> Tried:
         """The remedy of that label with its verdict."""
         found = self.against_baseline(label)
-        recovered = None if self.gap is None else found.difference.mean / self.gap
-        verdict, why = self._verdict(label, found, recovered)
+        share = self.share(label, found)
+        verdict, why = self._verdict(label, found, share)
         return Tried(
             label=label,
             remedy=self.contest.remedies[label],
@@ -167,26 +168,46 @@ class _Judge:
             values=self.values[label],
             gain=found.difference,
             p_better=found.p_better,
-            recovered=recovered,
+            share=share,
             n_with_symptom=self.n_with_symptom(label),
             new_symptoms=self.new_symptoms(label),
             verdict=verdict,
             why=why,
         )
 
-    def _verdict(self, label: str, found: Comparison, recovered: float | None) -> tuple[Verdict, str]:
+    def _verdict(self, label: str, found: Comparison, share: Interval | None) -> tuple[Verdict, str]:
         gain, n = found.difference, found.n_pairs
         before = self.contest.steps_of_remedies[label]
         steps = f" in {len(before) + 1} steps ({' and '.join(before)} left the same cause)" if before else ""
         if gain.high < 0.0:
             return Verdict.MADE_WORSE, f"It {self.change(gain)}{steps} over {n} seeds."
-        faults = self._doubts(label, found, recovered)
-        share = "" if recovered is None else f", {recovered:.0%} of the gap to the healthy reference"
-        said = f"It {self.change(gain)}{steps} over {n} seeds{share}"
+        faults = self._doubts(label, found, None if share is None else share.mean)
+        recovers = "" if share is None else f", {share_text(share)}"
+        said = f"It {self.change(gain)}{steps} over {n} seeds{recovers}"
         if faults:
             return Verdict.NOT_PROVEN, f"{said}, but {'; '.join(faults)}."
         gone = n - self.n_with_symptom(label)
         return Verdict.PROVEN, f"{said}, and the symptom is gone from {gone} of {n}."
+
+    def share(self, label: str, found: Comparison) -> Interval | None:
+        """Of the healthy gap, what the remedy recovers; without bounds where a replicate has no number."""
+        if self.gap is None or self.contest.reference is None:
+            return None
+        rows = list(
+            zip(*(self.filled[each] for each in (label, self.contest.reference, BASELINE)), strict=True)
+        )
+        numbers = [row for row in rows if None not in row]
+        if len(numbers) < len(rows):
+            mean = found.difference.mean / self.gap
+            return dataclasses.replace(found.difference, mean=mean, low=-INF, high=INF, method="none")
+        after, healthy, before = np.array(numbers, dtype=np.float64).T
+        sign = self.yardstick.sign
+        return recovered_share(
+            sign * (after - before),
+            sign * (healthy - before),
+            confidence=self.confidence,
+            resolution=self.resolution,
+        )
 
     def change(self, gain: Interval) -> str:
         """``gains 12.1 points (98.75% interval 3.5 to 28.6)``; a loss is told as one, with its bounds turned round."""

@@ -41,8 +41,8 @@ class Tried:
     """Over the faulty config, in the metric's unit; positive is better, whatever the direction."""
     p_better: float
     """The chance that a new seed favors it; see `studies.comparison.Comparison`."""
-    recovered: float | None
-    """The share of the gap to the healthy reference; None without one."""
+    share: Interval | None
+    """Of the gap to the healthy reference, what is recovered; None without one."""
     n_with_symptom: int
     """Replicates that still show the finding's symptom, what follows from it, or what most of the faulty ones show."""
     new_symptoms: tuple[str, ...]
@@ -50,6 +50,11 @@ class Tried:
     verdict: Verdict
     why: str
     """The verdict with its numbers: one sentence."""
+
+    @property
+    def recovered(self) -> float | None:
+        """The share itself."""
+        return None if self.share is None else self.share.mean
 
     @property
     def symptom_gone(self) -> bool:
@@ -70,6 +75,8 @@ class Tried:
             "values": jsonable(self.values),
             "p_better": self.p_better,
             "recovered": jsonable(self.recovered),
+            "recovered_low": None if self.share is None else jsonable(self.share.low),
+            "recovered_high": None if self.share is None else jsonable(self.share.high),
             "symptom_gone": self.symptom_gone,
             "n_with_symptom": self.n_with_symptom,
             "new_symptoms": list(self.new_symptoms),

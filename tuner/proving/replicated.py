@@ -82,23 +82,19 @@ def prove(  # noqa: PLR0913 - one keyword per concern
         )
     chosen, direction = fresh_seeds(seeds, seed=seed), direction or direction_of(metric)
 
-    def train(configs: Mapping[str, Config], step: int) -> Trials:
-        replicates = replicate(
-            configs,
-            task,
-            study=study_of_step(study, step),
-            storage=storage,
-            seeds=chosen,
-            seed=seed,
-            epochs=own.epochs,
-            metric=metric,
-            direction=direction,
-            model=None if isinstance(model, str) else model,
-            **running,
-        )
-        check_ended(replicates)
-        return _with_steps(replicates, storage)
-
+    train = functools.partial(
+        _trained,
+        task,
+        study,
+        storage,
+        seeds=chosen,
+        seed=seed,
+        epochs=own.epochs,
+        metric=metric,
+        direction=direction,
+        model=None if isinstance(model, str) else model,
+        **running,
+    )
     empty = StudyRecord(name=study, direction=direction, metric=metric, trials=())
     judge = functools.partial(
         judged,
@@ -111,6 +107,15 @@ def prove(  # noqa: PLR0913 - one keyword per concern
         contest, train, empty, is_settled=lambda *so_far: judge(*so_far).is_proven, max_steps=max_steps
     )
     return judge(*stepped)
+
+
+def _trained(
+    task: Task, study: str, storage: str | None, configs: Mapping[str, Config], step: int, **asked: Any
+) -> Trials:
+    """The replicates of the configs of a step, which all ended."""
+    replicates = replicate(configs, task, study=study_of_step(study, step), storage=storage, **asked)
+    check_ended(replicates)
+    return _with_steps(replicates, storage)
 
 
 def study_of_step(study: str, step: int) -> str:

@@ -10,7 +10,7 @@ from search_spaces.edits import Edit, EditKind
 from studies.diagnosis import Cause, CauseName, Evidence, Finding, Remedy, Severity
 from studies.diagnosis.thresholds import OWN
 from studies.storage import open_storage
-from tests.cases import good_trial, study_of
+from tests.made_trials import good_trial, study_of
 from tests.studies.plans import study
 from tests.tuner.cli.conftest import Run
 from tuner.cli import diagnosing, output

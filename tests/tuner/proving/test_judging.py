@@ -112,7 +112,7 @@ def test_a_remedy_that_closes_the_gap_without_a_symptom_is_proven(judge: Judge) 
     assert tried.p_better == pytest.approx(6 / 7)
     assert proof.config is not None
     assert (proof.config["learning_rate"], proof.config["seed"]) == (0.01, 0)
-    assert "99% of the gap to the healthy reference" in tried.why
+    assert "99% (95% to 103%) of the gap to the healthy reference" in tried.why
     assert proof.sentence.startswith("Proven against divergence: learning_rate=0.01.")
 
 

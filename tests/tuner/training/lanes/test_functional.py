@@ -1,8 +1,6 @@
 """Lanes of a user's modules: the same numbers as each module alone, in one pass for all."""
 
-import copy
 import dataclasses
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -10,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from tests.tuner.training.lanes.contracts import EngineContract
 from tests.tuner.training.lanes.modules import (
@@ -23,25 +20,20 @@ from tests.tuner.training.lanes.modules import (
     residual,
     two_convolutions,
 )
+from tests.tuner.training.lanes.modules_alone import Alone, Together
 from tests.tuner.training.lanes.twins import assert_same_course, config_of, trained_alone
 from tests.tuner.training.lanes.twins import digits as few_digits
 from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
 from tuner.training.datasets.dataset import Dataset
-from tuner.training.datasets.input_scaling import input_scaling
 from tuner.training.datasets.splits import Splits, split_dataset
-from tuner.training.lanes.engine import LaneStart, LaneSteps, Minibatch
+from tuner.training.lanes.engine import Minibatch
 from tuner.training.lanes.engines import EngineBuilder
 from tuner.training.lanes.functional import FunctionalEngine
 from tuner.training.lanes.programs import difference
-from tuner.training.losses import training_loss
-from tuner.training.models import ModelBuilder, build_cnn, untrained_model
-from tuner.training.one_epoch import CLIP_EPSILON
-from tuner.training.optimizers import build_optimizer
-from tuner.training.precision import forward, targets, weight_type
-from tuner.training.probes import UpdateProbe, probe_pass, watched_layers
-from tuner.training.reproducibility import RandomStream
+from tuner.training.models import ModelBuilder, build_cnn
+from tuner.training.probes import probe_pass, watched_layers
 
 BASE = TrainingConfig(
     width=12, batch_size=16, learning_rate=0.05, momentum=0.9, dropout=0.3, precision="float64"
@@ -69,116 +61,6 @@ class TestFunctionalEngine(EngineContract):
         return FunctionalEngine
 
 
-class Alone:
-    """One lane by itself: its module through autograd, its draws from torch's global generator."""
-
-    def __init__(self, config: TrainingConfig, builder: ModelBuilder, splits: Splits) -> None:
-        self.config = config
-        self.scaling = input_scaling(config, splits.train_x, splits.train_statistics)
-        self.random = RandomStream(config.seed, splits.device)
-        self.model = untrained_model(config, splits, self.scaling, self.random, builder=builder)
-        self.loss = training_loss(config, splits)
-        self.optimizer = build_optimizer(config, self.model.parameters())
-
-    def start(self) -> LaneStart:
-        """What a lane begins with that is to do the same."""
-        return LaneStart(
-            config=self.config, model=copy.deepcopy(self.model), generator=self.random.generator()
-        )
-
-    def step(self, parts: Sequence[tuple[Tensor, Tensor]], rate: float) -> tuple[float, float, UpdateProbe]:
-        self.model.train()
-        n, total = sum(len(y) for _, y in parts), 0.0
-        with self.random.active():
-            for x, y in parts:
-                loss = self.loss(forward(self.model, x, self.config), y) * (len(y) / n)
-                loss.backward()
-                total += float(loss.detach())
-        probe = UpdateProbe(layers=watched_layers(self.model))
-        probe.before()
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
-        if self.config.clip_norm:
-            for gradient in gradients:
-                gradient.mul_((self.config.clip_norm / (norm + CLIP_EPSILON)).clamp(max=1.0))
-        self.optimizer.step(rate)
-        probe.after()
-        for parameter in self.model.parameters():
-            parameter.grad = None
-        return total, float(norm), probe
-
-
-class Together:
-    """The same lanes in an engine, and alone; every step is compared."""
-
-    def __init__(self, alone: Sequence[Alone], splits: Splits) -> None:
-        self.alone = list(alone)
-        self.splits = splits
-        self.engine = FunctionalEngine(splits)
-        self.engine.add([lane.start() for lane in alone])
-        self.n_steps = 0
-
-    def samples(self, shift: int = 0, n: int | None = None) -> tuple[Tensor, Tensor]:
-        config = self.alone[0].config
-        indices = (torch.arange(n or config.batch_size) * 7 + 31 * self.n_steps + shift) % len(
-            self.splits.train_x
-        )
-        x = self.alone[0].scaling(self.splits.train_x[indices]).to(weight_type(config))
-        return x, targets(self.splits.train_y[indices], config)
-
-    def steps(
-        self, n: int, *, has_own_samples: bool = False, n_parts: int = 1, tolerance: float = 1e-9
-    ) -> None:
-        for _ in range(n):
-            self.n_steps += 1
-            sizes = [16 - 3 * part for part in range(n_parts)]
-            if has_own_samples:
-                of_lanes = [
-                    [self.samples(shift=101 * lane, n=size) for lane in range(len(self.alone))]
-                    for size in sizes
-                ]
-                parts = [
-                    [Minibatch(first_lane=k, n_lanes=1, x=x, y=y) for k, (x, y) in enumerate(part)]
-                    for part in of_lanes
-                ]
-            else:
-                of_lanes = [[self.samples(n=size)] * len(self.alone) for size in sizes]
-                parts = [
-                    [Minibatch(first_lane=0, n_lanes=len(self.alone), x=part[0][0], y=part[0][1])]
-                    for part in of_lanes
-                ]
-            rates = [lane.config.learning_rate for lane in self.alone]
-            steps = self.engine.step(parts, rates, reads_norms=True, is_probed=True)
-            for k, lane in enumerate(self.alone):
-                loss, norm, probe = lane.step([part[k] for part in of_lanes], rates[k])
-                _assert_close(steps, k, loss, norm, probe, tolerance)
-
-    def assert_equal_states(self, tolerance: float = 1e-9) -> None:
-        for k, lane in enumerate(self.alone):
-            random_state = self.engine._lanes[k].generator.get_state()
-            assert torch.equal(random_state, lane.random.generator().get_state())
-            for name, tensor in self.engine.model_state(k).items():
-                torch.testing.assert_close(
-                    tensor, lane.model.state_dict()[name], rtol=tolerance, atol=tolerance
-                )
-            for name, column in self.engine.optimizer_state(k).items():
-                for tensor, expected in zip(column, lane.optimizer.state_dict()[name], strict=True):
-                    torch.testing.assert_close(tensor, expected, rtol=tolerance, atol=tolerance)
-
-
-def _assert_close(
-    steps: LaneSteps, k: int, loss: float, norm: float, probe: UpdateProbe, tolerance: float
-) -> None:
-    assert steps.norms is not None
-    assert steps.layer_norms is not None
-    assert steps.update_ratios is not None
-    assert float(steps.losses[k]) == pytest.approx(loss, rel=tolerance)
-    assert float(steps.norms[k]) == pytest.approx(norm, rel=tolerance)
-    layer_norms, ratios = probe._norms[-1]
-    torch.testing.assert_close(steps.layer_norms[k], layer_norms, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(steps.update_ratios[k], ratios, rtol=tolerance, atol=tolerance)
-
-
 @pytest.mark.parametrize("builder", [*VECTORIZING, build_cnn], ids=lambda builder: builder.__name__)
 @pytest.mark.parametrize("has_own_samples", [False, True], ids=["shared", "own"])
 def test_lanes_of_a_users_module_do_what_each_does_alone(
@@ -186,8 +68,8 @@ def test_lanes_of_a_users_module_do_what_each_does_alone(
 ) -> None:
     """Over 50 steps in float64 losses, norms, layers, weights, buffers and optimizer agree within 1e-9."""
     together = Together([Alone(config, builder, splits) for config in UNEQUAL], splits)
-    together.steps(50, has_own_samples=has_own_samples)
-    together.assert_equal_states()
+    assert together.steps(50, has_own_samples=has_own_samples) == {}
+    assert together.states_apart() == {}
 
 
 @pytest.mark.parametrize("builder", VECTORIZING, ids=lambda builder: builder.__name__)
@@ -236,8 +118,8 @@ def test_every_optimizer_and_regularizer_is_each_lanes_own(
     base = dataclasses.replace(BASE, accumulation_steps=n_parts, **optimizer, **shared)
     configs = [dataclasses.replace(base, **lane) for lane in lanes]
     together = Together([Alone(config, dropout_mlp, data) for config in configs], data)
-    together.steps(6, n_parts=n_parts)
-    together.assert_equal_states()
+    assert together.steps(6, n_parts=n_parts) == {}
+    assert together.states_apart() == {}
 
 
 def test_regression_lanes_do_what_each_does_alone() -> None:
@@ -257,15 +139,15 @@ def test_regression_lanes_do_what_each_does_alone() -> None:
         device="cpu",
     )
     together = Together([Alone(config, plain_mlp, data) for config in UNEQUAL], data)
-    together.steps(10)
-    together.assert_equal_states()
+    assert together.steps(10) == {}
+    assert together.states_apart() == {}
 
 
 def test_float32_lanes_keep_to_the_loss_of_each_alone(splits: Splits) -> None:
     """In float32 the losses of 50 steps agree within 1e-3."""
     configs = [dataclasses.replace(config, precision="float32") for config in UNEQUAL]
     together = Together([Alone(config, residual, splits) for config in configs], splits)
-    together.steps(50, tolerance=1e-3)
+    assert together.steps(50, tolerance=1e-3) == {}
 
 
 def test_lanes_of_different_programs_train_side_by_side(splits: Splits) -> None:
@@ -273,17 +155,17 @@ def test_lanes_of_different_programs_train_side_by_side(splits: Splits) -> None:
     configs = [dataclasses.replace(UNEQUAL[0], weight_decay=decay) for decay in (0.0, 0.0, 0.01, 0.0)]
     together = Together([Alone(config, DependsOnTheConfig, splits) for config in configs], splits)
     assert [len(run.lanes) for run in together.engine._runs] == [2, 1, 1]
-    together.steps(5)
-    together.steps(5, has_own_samples=True)
-    together.assert_equal_states()
+    assert together.steps(5) == {}
+    assert together.steps(5, has_own_samples=True) == {}
+    assert together.states_apart() == {}
 
 
 def test_frozen_and_unused_parameters_stay_as_they_are(splits: Splits) -> None:
     """A frozen layer, and one that the loss does not depend on, are neither decayed nor moved."""
     together = Together([Alone(config, partly_frozen, splits) for config in UNEQUAL], splits)
     before = together.engine.model_state(0)
-    together.steps(5)
-    together.assert_equal_states()
+    assert together.steps(5) == {}
+    assert together.states_apart() == {}
     after = together.engine.model_state(0)
     is_equal = {name: torch.equal(before[name], after[name]) for name in before}
     assert {name.split(".")[0] for name, same in is_equal.items() if same} == {"stem", "unused"}
@@ -293,15 +175,15 @@ def test_lanes_come_and_go(splits: Splits) -> None:
     """A lane that leaves or joins changes no other lane; one that stays keeps its optimizer and random stream."""
     alone = [Alone(config, dropout_mlp, splits) for config in UNEQUAL]
     together = Together(alone, splits)
-    together.steps(3)
+    assert together.steps(3) == {}
     together.engine.keep([2, 0])
     together.alone = [alone[2], alone[0]]
-    together.steps(3)
+    assert together.steps(3) == {}
     newcomer = Alone(dataclasses.replace(BASE, seed=7, dropout=0.0), dropout_mlp, splits)
     together.engine.add([newcomer.start()])
     together.alone.append(newcomer)
-    together.steps(3, has_own_samples=True)
-    together.assert_equal_states()
+    assert together.steps(3, has_own_samples=True) == {}
+    assert together.states_apart() == {}
 
 
 def test_a_lane_that_blows_up_touches_no_other(splits: Splits) -> None:
@@ -325,7 +207,7 @@ def test_a_state_that_was_saved_is_gone_on_from_bit_for_bit(splits: Splits) -> N
     """Lanes that take over weights, optimizers and random streams do what those they came from do."""
     configs = [dataclasses.replace(config, optimizer="adam") for config in UNEQUAL]
     together = Together([Alone(config, dropout_mlp, splits) for config in configs], splits)
-    together.steps(3)
+    assert together.steps(3) == {}
     resumed = FunctionalEngine(splits)
     starts = [Alone(config, dropout_mlp, splits).start() for config in configs]
     resumed.add(starts)
@@ -347,7 +229,7 @@ def test_eval_mode_and_activities_are_those_of_each_module(builder: ModelBuilder
     """Outputs in eval mode and what is read of activations are the module's own, after training as before."""
     together = Together([Alone(config, builder, splits) for config in UNEQUAL], splits)
     for n_steps in (0, 4):
-        together.steps(n_steps)
+        assert together.steps(n_steps) == {}
         x, _ = together.samples(n=40)
         outputs, passes = together.engine.outputs(x), together.engine.probe_passes(x)
         for k, lane in enumerate(together.alone):

@@ -30,9 +30,11 @@ class OfOneSize(nn.Module):
 
 
 class OnlyInTrainMode(OfOneSize):
+    """Cannot run in eval mode."""
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            raise NotImplementedError
+            raise RuntimeError("runs in train mode only")
         outputs: Tensor = self.inner(x)
         return outputs
 
