@@ -2,7 +2,9 @@
 
 Steps of the mlp engine (telemetry's norms read, dropout in every lane) and of an expert's loop (autograd, nn.Dropout,
 fused optimizer) take turns on random data of MNIST's shape, in one thread, whose own processor time is what counts.
-Microseconds a lane-step by activity; the GEMM rate is that of the step's own products by themselves:
+Microseconds a lane-step by activity; the GEMM rate is that of the step's own products by themselves. The floor is what
+remains with the parts in the cache: products, updates with the norm, and dropout, each repeated by itself, and the
+calls of a step with networks so small that nothing else costs anything:
 
     python benchmarks/lane_step.py --lanes 1 8 --batch-sizes 32 128
 """
@@ -16,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
@@ -24,6 +26,7 @@ import torch
 from machine import described
 from torch import Tensor, nn
 
+from tuner.training.architectures.dropout import Dropout
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.splits import Splits
 from tuner.training.lanes.engine import LaneStart, Minibatch
@@ -37,6 +40,8 @@ N_INPUTS, N_CLASSES, N_SAMPLES = 784, 10, 4096
 DROPOUT, RATE, DECAY, MOMENTUM = 0.2, 1e-3, 1e-4, 0.9
 NETWORKS = {"1x128 sgd": (1, 128, "sgd"), "3x128 adam": (3, 128, "adam"), "2x256 adam": (2, 256, "adam")}
 STEPS_A_ROUND = 10
+TINY = 8
+"""Inputs, units and samples of a step that is all calls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,12 @@ class Work:
     optimizer: str
     n_lanes: int
     batch_size: int
+    n_inputs: int = N_INPUTS
+
+    @property
+    def calls(self) -> "Work":
+        """As many calls, hardly any numbers."""
+        return replace(self, width=TINY, batch_size=TINY, n_inputs=TINY)
 
     def config(self, seed: int) -> TrainingConfig:
         return TrainingConfig(
@@ -63,36 +74,42 @@ class Work:
 
     def floating_point_operations(self) -> int:
         """Of the products of a lane-step: forward, weight gradients, and all input gradients but the first."""
-        widths = [N_INPUTS, *[self.width] * self.depth, N_CLASSES]
+        widths = [self.n_inputs, *[self.width] * self.depth, N_CLASSES]
         sizes = [n_in * n_out for n_in, n_out in itertools.pairwise(widths)]
         return 2 * self.batch_size * (2 * sum(sizes) + sum(sizes[1:]))
 
 
-def data(batch_size: int) -> list[tuple[Tensor, Tensor]]:
+def data(batch_size: int, n_inputs: int) -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    x = torch.rand(N_SAMPLES, N_INPUTS, generator=generator)
+    x = torch.rand(N_SAMPLES, n_inputs, generator=generator)
     y = torch.randint(N_CLASSES, (N_SAMPLES,), generator=generator)
     return list(zip(x.split(batch_size), y.split(batch_size), strict=True))
 
 
-def splits() -> Splits:
-    x, y = torch.zeros(1, N_INPUTS), torch.zeros(1, dtype=torch.int64)
+def splits(n_inputs: int) -> Splits:
+    x, y = torch.zeros(1, n_inputs), torch.zeros(1, dtype=torch.int64)
     parts: dict[str, Any] = {"train_x": x, "train_y": y, "validation_x": x, "validation_y": y}
     about: dict[str, Any] = {"split": "last", "fraction": 0.5, "seed": 0, "test_x": None, "test_y": None}
     return Splits(name="random", kind="classification", n_outputs=N_CLASSES, **parts, **about)
 
 
+def lane_starts(work: Work) -> list[LaneStart]:
+    return [
+        LaneStart(
+            config=work.config(seed),
+            model=build_model(work.config(seed), (work.n_inputs,), N_CLASSES),
+            generator=torch.Generator().manual_seed(seed),
+        )
+        for seed in range(work.n_lanes)
+    ]
+
+
 def lanes(work: Work, products: Products) -> Iterator[None]:
     """Each iteration is a step of all lanes."""
-    engine = MlpEngine(splits(), products=products)
-    starts = []
-    for seed in range(work.n_lanes):
-        model = build_model(work.config(seed), (N_INPUTS,), N_CLASSES)
-        generator = torch.Generator().manual_seed(seed)
-        starts.append(LaneStart(config=work.config(seed), model=model, generator=generator))
-    engine.add(starts)
+    engine = MlpEngine(splits(work.n_inputs), products=products)
+    engine.add(lane_starts(work))
     rates = [RATE] * work.n_lanes
-    minibatches = data(work.batch_size)
+    minibatches = data(work.batch_size, work.n_inputs)
     while True:
         for x, y in minibatches:
             part = [Minibatch(first_lane=0, n_lanes=work.n_lanes, x=x, y=y)]
@@ -101,7 +118,7 @@ def lanes(work: Work, products: Products) -> Iterator[None]:
 
 
 def experts(work: Work) -> Iterator[None]:
-    widths = [N_INPUTS, *[work.width] * work.depth]
+    widths = [work.n_inputs, *[work.width] * work.depth]
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(widths):
         layers += [nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(DROPOUT)]
@@ -111,7 +128,7 @@ def experts(work: Work) -> Iterator[None]:
         optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), momentum=MOMENTUM, **keys)
     else:
         optimizer = torch.optim.Adam(model.parameters(), **keys)
-    minibatches = data(work.batch_size)
+    minibatches = data(work.batch_size, work.n_inputs)
     while True:
         for x, y in minibatches:
             optimizer.zero_grad(set_to_none=True)
@@ -133,6 +150,30 @@ def products_alone(work: Work, products: Products) -> Iterator[None]:
             products.weight_gradients(gradient, h)
             products.input_gradients(weights, gradient)
         products.shared_weight_gradients(h, x)
+        yield
+
+
+def optimizer_alone(work: Work) -> Iterator[None]:
+    """Norms and updates of all lanes, and nothing else."""
+    starts, optimizers = lane_starts(work), LaneOptimizers()
+    MlpEngine(splits(work.n_inputs)).add(starts)  # lays their weights side by side
+    for start in starts:
+        optimizers.add(start.config, start.model)
+    gradients = [1e-3 * torch.rand(work.n_lanes, *each.shape) for each in starts[0].model.parameters()]
+    while True:
+        optimizers.step(gradients, [RATE] * work.n_lanes, reads_norms=True)
+        yield
+
+
+def dropout_alone(work: Work) -> Iterator[None]:
+    """The dropout of all layers, forward and backward, and nothing else."""
+    generators = [start.generator for start in lane_starts(work)]
+    layers = [LaneDropout([Dropout(DROPOUT)] * work.n_lanes, generators) for _ in range(work.depth)]
+    h = torch.rand(work.n_lanes, work.width, work.batch_size)
+    while True:
+        for layer in layers:
+            layer.forward(h)
+            layer.backward(h)
         yield
 
 
@@ -182,6 +223,9 @@ def row(work: Work, n_rounds: int) -> dict[str, Any]:
         "lanes": lanes(work, products),
         "expert": experts(work),
         "products": products_alone(work, products),
+        "optimizer": optimizer_alone(work),
+        "dropout": dropout_alone(work),
+        "calls": lanes(work.calls, products),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     parts: Counter[str] = Counter()
@@ -194,6 +238,7 @@ def row(work: Work, n_rounds: int) -> dict[str, Any]:
             round_seconds(ways["lanes"])
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     lane_step, alone = medians["lanes"] / work.n_lanes, medians["products"] / work.n_lanes
+    floor = sum(medians[name] for name in ("products", "optimizer", "dropout", "calls")) / work.n_lanes
     # The parts were timed in rounds of their own, as timing them costs time.
     n_lane_steps = n_rounds * STEPS_A_ROUND * work.n_lanes
     by_part = {name: 1e6 * total / n_lane_steps for name, total in parts.items()}
@@ -201,6 +246,10 @@ def row(work: Work, n_rounds: int) -> dict[str, Any]:
         "microseconds": 1e6 * lane_step,
         **by_part,
         "elementwise": 1e6 * lane_step - sum(by_part.values()),
+        "floor": 1e6 * floor,
+        "floor_by_part": {
+            name: 1e6 * medians[name] / work.n_lanes for name in ("products", "optimizer", "dropout", "calls")
+        },
         "expert": 1e6 * medians["expert"],
         "expert_over_lane": medians["expert"] / lane_step,
         "gigaflops": work.floating_point_operations() / lane_step / 1e9,
@@ -229,7 +278,7 @@ def main() -> None:
                     f"{name:10}  batch {n:3}  {k:2} lanes  {found['microseconds']:6.0f} µs a lane-step: "
                     f"products {found['products']:5.0f}, elementwise {found['elementwise']:4.0f}, "
                     f"optimizer {found['optimizer']:4.0f}, dropout {found['dropout']:4.0f}; "
-                    f"expert {found['expert']:6.0f} ({found['expert_over_lane']:.2f}x); "
+                    f"floor {found['floor']:4.0f}; expert {found['expert']:6.0f} ({found['expert_over_lane']:.2f}x); "
                     f"{found['share_of_gemm_rate']:4.0%} of {found['gemm_gigaflops']:.0f} GFLOP/s",
                     file=sys.stderr,
                 )
