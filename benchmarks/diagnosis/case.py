@@ -124,6 +124,8 @@ class Case:
     """The same training without the fault."""
     metric: Metric = "accuracy"
     """By what the fault must hurt to count as one: see `admission`."""
+    twin: str = ""
+    """The name of the healthy training, where that is a case with a name of its own."""
 
     def __post_init__(self) -> None:
         if self.architecture not in BASES:
@@ -143,7 +145,7 @@ class Case:
         """The healthy training it is measured against, as a case of its own; cases of equal twins share it."""
         digest = hashlib.sha256(repr(self.healthy).encode()).hexdigest()[:10]
         return Case(
-            name=f"reference/{self.architecture}/{digest}",
+            name=self.twin or f"reference/{self.architecture}/{digest}",
             cause=None,
             architecture=self.architecture,
             setup=self.healthy,

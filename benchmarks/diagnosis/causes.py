@@ -4,6 +4,8 @@ from benchmarks.diagnosis.case import Case, Fault
 from benchmarks.diagnosis.code_faults import CODE_FAULTS
 from benchmarks.diagnosis.config_faults import CONFIG_FAULTS
 from benchmarks.diagnosis.data_faults import DATA_FAULTS
+from benchmarks.diagnosis.drawn.listing import drawn_case
+from benchmarks.diagnosis.drawn.names import draw_of
 from benchmarks.diagnosis.fresh.faults import FRESH_FAULTY
 from benchmarks.diagnosis.fresh.healthy import FRESH_HEALTHY
 from benchmarks.diagnosis.healthy import HEALTHY
@@ -25,6 +27,8 @@ def case_named(name: str) -> Case:
     Raises:
         ConfigurationError: there is none.
     """
+    if draw_of(name) is not None:
+        return drawn_case(name)
     if name not in _BY_NAME:
         raise unknown_name("A case", name, _BY_NAME)
     return _BY_NAME[name]

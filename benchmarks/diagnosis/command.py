@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.diagnosis import repair_table
-from benchmarks.diagnosis.parts import N_HEALTHY_SEEDS, N_SEEDS, PARTS, Listed, read_list
+from benchmarks.diagnosis.drawn.names import PREFIX, draw_of
+from benchmarks.diagnosis.parts import (
+    N_HEALTHY_SEEDS,
+    N_SEEDS,
+    PARTS,
+    Listed,
+    add_part_arguments,
+    part_asked_for,
+    read_list,
+)
 from benchmarks.diagnosis.repaired import read_by_hand, read_repairs
 from benchmarks.diagnosis.runs import load
 from benchmarks.diagnosis.score import DEFAULT_FOLDER, tell_wrong
@@ -36,7 +45,7 @@ def main() -> None:
     arguments = _arguments()
     folder = arguments.folder / arguments.task
     stages = [arguments.stage] if arguments.stage else ["telemetry", "score"]
-    parts = parts_of(arguments.only, folder, trains="telemetry" in stages)
+    parts = parts_of(part_asked_for(arguments.only, arguments.draw), folder, trains="telemetry" in stages)
     if "telemetry" in stages:
         for part in parts:
             _train_part(read_list(part), folder / part, arguments)
@@ -49,10 +58,13 @@ def main() -> None:
 
 
 def parts_of(only: str | None, folder: Path, *, trains: bool) -> list[str]:
-    """The parts that a command is about: all, but where nothing is trained first, only those that have runs."""
+    """The parts that a command is about: all but the drawn ones, or where nothing is trained, all that have runs."""
     if only is not None:
         return [only]
-    return [part for part in PARTS if trains or (folder / part).exists()]
+    if trains:
+        return list(PARTS)
+    drawn = sorted((path.name for path in folder.glob(f"{PREFIX}-*") if draw_of(path.name)), key=draw_of)
+    return [*(part for part in PARTS if (folder / part).exists()), *drawn]
 
 
 def _arguments() -> argparse.Namespace:
@@ -60,7 +72,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--task", default="mnist", choices=("mnist", "fashion-mnist", "kmnist", "digits"))
-    parser.add_argument("--only", choices=PARTS)
+    add_part_arguments(parser, default=None)
     parser.add_argument("--stage", choices=STAGES, help="by default telemetry and score")
     parser.add_argument(
         "--seeds", type=int, default=N_SEEDS, help="of every fault; healthy ones have up to 3"

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.diagnosis.case import Planted
+from benchmarks.diagnosis.drawn.names import draw_of
 from search_spaces.errors import ConfigurationError
 from tuner.training.data import Dataset, TaskData, load_dataset
 from tuner.training.datasets.user_data import check_data
@@ -24,6 +25,8 @@ N_COPIES = 4
 SIDE_DIVISOR = 2
 """MNIST's 28 x 28 are averaged to 14 x 14: a training then takes a second."""
 _PARTS = ("calibration", "blind", "fresh")
+N_DRAWS = 5
+"""Drawn parts that share no image of MNIST with each other; a later one has those of an earlier one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,8 @@ def arrays_of(task: str, part: str, data_dir: Path | None = None) -> Arrays:
         ConfigurationError: for another part.
         DataError: when the task's data cannot be had.
     """
-    if part not in _PARTS:
+    draw = draw_of(part)
+    if part not in _PARTS and draw is None:
         raise ConfigurationError(f"A part must be one of {', '.join(_PARTS)}, but got {part!r}.")
     data = load_dataset(task, data_dir=data_dir)
     x, y = data.x_train.numpy(), data.y_train.numpy()
@@ -57,7 +61,8 @@ def arrays_of(task: str, part: str, data_dir: Path | None = None) -> Arrays:
         y = np.concatenate([y, data.y_test.numpy()])
     order = np.random.default_rng(0).permutation(len(y))
     n_pool = min(N_POOL, len(y) // 2)
-    first = _PARTS.index(part) * 2 * n_pool
+    number = _PARTS.index(part) if draw is None else len(_PARTS) + (draw - 1) % N_DRAWS
+    first = number * 2 * n_pool
     if first + 2 * n_pool > len(y):
         first = 0
     chosen = order[first : first + 2 * n_pool]

@@ -5,9 +5,11 @@
 Of every cause, calibration has two severities of one network; the third severity and the other network are blind. Of
 every kind of healthy training some configs are calibration's and the others are blind; no config is in both. The fresh
 part came when the blind one had been looked at: all cases of `fresh`, whose networks, strengths and ways of planting
-neither of the others has. The parts share neither seeds nor images.
+neither of the others has. When that had been looked at too, `drawn` came: a part for each seed, so that there always is
+one that nobody saw. The parts share neither seeds nor images.
 """
 
+import argparse
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -17,11 +19,15 @@ from pathlib import Path
 
 from benchmarks.diagnosis.case import ARCHITECTURES, Case
 from benchmarks.diagnosis.causes import FAULTS, FRESH_CASES
+from benchmarks.diagnosis.drawn.listing import read_drawn
+from benchmarks.diagnosis.drawn.names import PREFIX, draw_of, first_seed, part_of
 from benchmarks.diagnosis.healthy import HEALTHY
 from search_spaces.errors import ConfigurationError
 
 FOLDER = Path(__file__).parent / "lists"
 PARTS = ("calibration", "blind", "fresh")
+CHOICES = (*PARTS, PREFIX)
+"""What a command may be about; a drawn part also has a number."""
 SEED = 2026
 FIRST_SEEDS: Mapping[str, int] = {"calibration": 0, "blind": 100, "fresh": 200}
 N_SEEDS = 5
@@ -41,7 +47,8 @@ class Listed:
 
     @property
     def first_seed(self) -> int:
-        return FIRST_SEEDS[self.part]
+        draw = draw_of(self.part)
+        return FIRST_SEEDS[self.part] if draw is None else first_seed(draw)
 
     def seeds(self, n: int) -> list[int]:
         """The first ``n`` seeds of the part."""
@@ -89,15 +96,46 @@ def _healthy(draw: random.Random, cases: Sequence[Case]) -> tuple[list[str], lis
 
 
 def read_list(part: str) -> Listed:
-    """The committed list of ``part``.
+    """The committed list of ``part``, or that of a drawn one.
 
     Raises:
-        ConfigurationError: for another part.
+        ConfigurationError: for another part, and for a draw that was not drawn yet.
     """
+    draw = draw_of(part)
+    if draw is not None:
+        drawn = read_drawn(draw)
+        return Listed(
+            part=part,
+            faulty=tuple(case.name for case in drawn.faulty),
+            healthy=tuple(case.name for case in drawn.healthy),
+        )
     if part not in PARTS:
         raise ConfigurationError(f"A part must be one of {', '.join(PARTS)}, but got {part!r}.")
     read = json.loads((FOLDER / f"{part}.json").read_text(encoding="utf-8"))
     return Listed(part=part, faulty=tuple(read["faulty"]), healthy=tuple(read["healthy"]))
+
+
+def add_part_arguments(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    """``--only`` and ``--draw``, which `part_asked_for` reads."""
+    parser.add_argument("--only", choices=CHOICES, default=default)
+    parser.add_argument("--draw", type=int, help="which part --only drawn is about: 1 or more")
+
+
+def part_asked_for(only: str | None, draw: int | None) -> str | None:
+    """The part that a command is about; None is all.
+
+    Raises:
+        ConfigurationError: for a drawn part without a number, or a number with another part.
+    """
+    if (only == PREFIX) != (draw is not None):
+        raise ConfigurationError(
+            f"--draw must be with --only {PREFIX}, and that with it, but got --only {only} --draw {draw}."
+        )
+    if draw is None:
+        return only
+    if draw < 1:
+        raise ConfigurationError(f"--draw must be 1 or more, but got {draw}.")
+    return part_of(draw)
 
 
 def write_lists() -> None:

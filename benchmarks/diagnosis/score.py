@@ -6,7 +6,7 @@ python -m benchmarks.diagnosis.score --only calibration --verbose
 import argparse
 from pathlib import Path
 
-from benchmarks.diagnosis.parts import N_HEALTHY_SEEDS, N_SEEDS, PARTS, read_list
+from benchmarks.diagnosis.parts import N_HEALTHY_SEEDS, N_SEEDS, add_part_arguments, part_asked_for, read_list
 from benchmarks.diagnosis.scoring import Answer, Scored, neutral_levers, score_part, scores
 from benchmarks.diagnosis.table import lines_of
 
@@ -19,17 +19,18 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--task", default="mnist")
-    parser.add_argument("--only", choices=PARTS, default="calibration")
+    add_part_arguments(parser, default="calibration")
     parser.add_argument("--seeds", type=int, default=N_SEEDS)
     parser.add_argument("--cause", default="", help="only cases whose name contains this")
     parser.add_argument("--detection", action="store_true", help="also when each cause could first be named")
     parser.add_argument("--admissions", action="store_true", help="also how much each case hurts")
     parser.add_argument("--verbose", action="store_true", help="each wrong run with what was said of it")
     arguments = parser.parse_args()
-    folder = arguments.folder / arguments.task / arguments.only
+    part = part_asked_for(arguments.only, arguments.draw) or arguments.only
+    folder = arguments.folder / arguments.task / part
     scored = score_part(
         folder,
-        read_list(arguments.only),
+        read_list(part),
         n_seeds=arguments.seeds,
         n_healthy_seeds=min(arguments.seeds, N_HEALTHY_SEEDS),
         detection=arguments.detection,
