@@ -150,11 +150,16 @@ class DataProbe:
     validation_class_counts: tuple[int, ...] = ()
     overlap_fraction: float = NAN
     """Share of the validation samples that are in the train split too, value for value."""
+    moved_fraction: float = NAN
+    """Share of the validation samples that are in the train split moved by a pixel or two, or mirrored, and not as they
+    are; NaN for inputs without sides to move along."""
     leak_accuracy: float = NAN
     """How well a handful of the inputs' features alone tell the class of held-out training samples; NaN where ordinary
     features tell it as well."""
     n_leak_features: int = 0
     """How many features that takes."""
+    leak_share: float = NAN
+    """Of the held-out samples: those that the features tell by exact values, the others not at all. NaN is all."""
     label_disagreement: float = NAN
     """Share of a sample of the training data whose label nearly all its nearest neighbors contradict."""
     input_shift: float = NAN

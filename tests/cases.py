@@ -116,6 +116,7 @@ def loss_spikes() -> StudyRecord:
         tuple(loss + 0.05 for loss in up_and_down),
         (0.90, 0.925, 0.905, 0.93, 0.91, 0.931, 0.912, 0.932, 0.909, 0.92),
         config={"schedule": "restarts"},
+        update_ratio=2e-2,
     )
     return study_of(with_steps(trial, falling, restarted, n_epochs=10))
 
@@ -136,7 +137,7 @@ def overconfidence() -> StudyRecord:
 def oscillation() -> StudyRecord:
     jumps = (0.90, 0.93, 0.95, 0.955, 0.93, 0.958, 0.925, 0.956, 0.93, 0.957)
     trial = trial_of(
-        (0.5, 0.3, 0.25, 0.22, 0.21, 0.20, 0.20, 0.19, 0.19, 0.19),
+        (0.5, 0.3, 0.25, 0.22, 0.21, 0.20, 0.21, 0.19, 0.20, 0.19),
         (0.85, 0.91, 0.93, 0.94, 0.94, 0.945, 0.945, 0.947, 0.947, 0.948),
         (0.33, 0.24, 0.19, 0.18, 0.24, 0.18, 0.25, 0.18, 0.24, 0.18),
         jumps,

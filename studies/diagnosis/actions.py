@@ -119,7 +119,13 @@ def standardize_input(situation: Situation) -> Remedy | None:
     )
 
 
-def drop_copies(situation: Situation) -> Remedy | None:  # noqa: ARG001
+def drop_copies(situation: Situation) -> Remedy | None:
+    data = (situation.trial.telemetry or Telemetry()).data
+    if data is not None and data.moved_fraction > data.overlap_fraction:
+        return _do(
+            "Split first, then augment the train split alone: copies belong on the side of their original.",
+            "The validation accuracy counts answers that were learned by heart.",
+        )
     return _do(
         "Drop the copies before splitting: `x, index = np.unique(x, axis=0, return_index=True); y = y[index]`.",
         "The validation accuracy counts answers that were learned by heart.",

@@ -97,6 +97,11 @@ def falls_short(trial: TrialRecord) -> bool:
     return Signs(trial=trial).late_error > 1.0 - limits.GOOD_ENOUGH.value
 
 
+def fits_well(trial: TrialRecord) -> bool:
+    """Whether its late accuracy is known to leave nothing to be wished for."""
+    return Signs(trial=trial).late_error <= 1.0 - limits.GOOD_ENOUGH.value
+
+
 def best_reading(trial: TrialRecord, quantity: str) -> float:
     """The highest finite reading of an accuracy over the training; NaN where there is none."""
     readings = trained(trial, quantity)

@@ -50,13 +50,21 @@ def _unstable(signs: Signs, *, is_held: bool) -> tuple[Suspicion, ...]:
     """Only after a burst of the loss, of weights or of dead units: a poor fit alone is no sign of large steps.
 
     The weights of a network that is held down by its size grow by themselves. Momentum and single samples make steps
-    larger than they look, and are suspected wherever the fit is poor.
+    larger than they look, and are suspected wherever the fit is poor; a small batch not where the weights have kept
+    their size.
     """
     is_swollen = (
         signs.weight_growth > limits.WEIGHT_GROWTH.value or signs.dead_rise > limits.DEAD_FRACTION.value
     )
     is_shown = signs.burst > limits.BURST.value or (is_swollen and not is_held)
-    return instability(signs) if is_shown else what_enlarges_steps(signs)
+    if is_shown:
+        return instability(signs)
+    has_kept = signs.weight_growth <= limits.SWOLLEN.value
+    return tuple(
+        each
+        for each in what_enlarges_steps(signs)
+        if not (has_kept and each.name is CauseName.BATCH_TOO_SMALL)
+    )
 
 
 def _vanishing_gradients(signs: Signs, study: StudyRecord) -> Suspicion | None:  # noqa: ARG001 - a rule's shape

@@ -34,14 +34,23 @@ def _alternatives(signs: Signs) -> tuple[Suspicion, ...]:
     is_possible = {
         CauseName.SCHEDULE_SPIKES: len(signs.rate_jumps) >= limits.RATE_JUMPS.value,
         CauseName.BATCH_TOO_SMALL: signs.batch_size <= limits.NOISY_BATCH.value,
-        CauseName.MISSING_WARMUP: _is_prone(signs) and not signs.warmup_share > 0.0,
+        CauseName.MISSING_WARMUP: (_is_prone(signs) or _bursts_early(signs)) and not signs.warmup_share > 0.0,
     }
     return tuple(Suspicion(name=name, confidence=ALTERNATIVE) for name, holds in is_possible.items() if holds)
 
 
 def are_enlarged(signs: Signs) -> bool:
     """Whether the momentum or the batch is known to make steps larger than the rate says."""
-    return _momentum(signs) is not None or signs.batch_size <= limits.NOISY_BATCH.value
+    return has_high_momentum(signs) or signs.batch_size <= limits.NOISY_BATCH.value
+
+
+def has_high_momentum(signs: Signs) -> bool:
+    return _momentum(signs) is not None
+
+
+def has_tiny_batch(signs: Signs) -> bool:
+    """Whether an update sees so few samples that it is mostly noise."""
+    return signs.batch_size <= limits.SMALL_BATCH.value
 
 
 def _schedule(signs: Signs) -> Suspicion | None:
@@ -57,7 +66,7 @@ def _schedule(signs: Signs) -> Suspicion | None:
 
 
 def _single_samples(signs: Signs) -> Suspicion | None:
-    if signs.batch_size <= limits.SMALL_BATCH.value:
+    if has_tiny_batch(signs):
         evidence = crossed("batch_size", signs.batch_size, limits.SMALL_BATCH)
         return Suspicion(name=CauseName.BATCH_TOO_SMALL, confidence=0.85, evidence=(evidence,))
     return None
@@ -73,8 +82,11 @@ def _momentum(signs: Signs) -> Suspicion | None:
 
 def is_cold_start(signs: Signs) -> bool:
     """Whether the first updates of a deep network or of large batches burst without any warmup."""
-    is_burst = signs.early_burst > limits.EARLY_BURST.value
-    return _is_prone(signs) and is_burst and not signs.warmup_share > 0.0
+    return _is_prone(signs) and _bursts_early(signs) and not signs.warmup_share > 0.0
+
+
+def _bursts_early(signs: Signs) -> bool:
+    return signs.early_burst > limits.EARLY_BURST.value
 
 
 def goes_on(signs: Signs) -> bool:

@@ -4,16 +4,17 @@ import math
 from collections.abc import Callable
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, n_units
+from studies.diagnosis.before_training import crossed, falls_short, n_units
 from studies.diagnosis.finding import CauseName, Evidence
+from studies.diagnosis.progress import stopped_short
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.slowness import fit_evidence
 from studies.diagnosis.weighing import Suspicion
 
 Rule = Callable[[Signs], Suspicion | None]
 
-HOPELESS_DROPOUT = 0.8
-"""Of the units: what is left carries nothing through two layers (own design)."""
+HOPELESS_DROPOUT = 0.65
+"""Of the units: two layers pass on an eighth of the paths (own design; beyond the usual 0.1 to 0.5)."""
 
 
 def restraint(signs: Signs) -> tuple[Suspicion, ...]:
@@ -22,20 +23,29 @@ def restraint(signs: Signs) -> tuple[Suspicion, ...]:
 
 
 def _weight_decay(signs: Signs) -> Suspicion | None:
-    """Weight decay makes up a good part of each update, and the training data is fitted no better than validation."""
-    if not (signs.decay_share > limits.DECAY_SHARE.value and signs.fit_ratio > limits.FIT_RATIO_DECAY.value):
+    """Weight decay makes up a good part of each update, and the training data is fitted no better than validation.
+
+    Where the accuracy falls short weights that have shrunk tell as much, at a better fit too: adaptive optimizers
+    multiply a decay that goes through the gradient. Weights that have not shrunk were held by something else: where
+    nothing else moves them, the little that decay does is all of it.
+    """
+    has_shrunk = not signs.weight_growth > limits.SHRUNK.value
+    is_large = signs.decay_share > limits.DECAY_SHARE.value
+    is_off = signs.situation.number("weight_decay") == 0.0
+    is_seen = signs.weight_growth < limits.SHRUNK.value and falls_short(signs.trial) and not is_off
+    limit = limits.FIT_RATIO_SHRUNK if is_seen else limits.FIT_RATIO_DECAY
+    if not (has_shrunk and (is_large or is_seen) and signs.fit_ratio > limit.value):
         return None
-    evidence = crossed(
-        "decay_share",
-        signs.decay_share,
-        limits.DECAY_SHARE,
-        first_step=signs.rows[0].epoch,
-        last_step=signs.last_epoch,
+    span = {"first_step": signs.rows[0].epoch, "last_step": signs.last_epoch}
+    evidence = (
+        crossed("decay_share", signs.decay_share, limits.DECAY_SHARE, **span)
+        if is_large
+        else crossed("weight_growth", signs.weight_growth, limits.SHRUNK, **span)
     )
     return Suspicion(
         name=CauseName.OVER_REGULARIZED,
         confidence=0.85,
-        evidence=(evidence, fit_evidence(signs, limits.FIT_RATIO_DECAY)),
+        evidence=(evidence, fit_evidence(signs, limit)),
     )
 
 
@@ -43,12 +53,12 @@ def _dropout(signs: Signs) -> Suspicion | None:
     """Training with noise in the network (dropout, augmentation) is much worse than without, and costs the fit.
 
     In accuracy and in loss: the answers of a network that has hardly learned flip at any noise. Where the updates are
-    next to nothing, it is they that keep the loss up.
+    next to nothing, or lead nowhere, it is they that keep the loss up.
     """
     is_off = signs.situation.number("dropout") == 0.0 and signs.situation.number("augmentation") == 0.0
     is_dear = signs.train_mode_cost > limits.TRAIN_MODE_COST.value
     is_felt = signs.train_mode_loss > limits.TRAIN_MODE_LOSS.value
-    hardly_moves = signs.update_ratio < limits.UPDATE_RATIO_LOW.value
+    hardly_moves = signs.update_ratio < limits.UPDATE_RATIO_LOW.value or stopped_short(signs)
     costs = (
         is_dear
         and is_felt
@@ -68,20 +78,21 @@ def _dropout(signs: Signs) -> Suspicion | None:
     )
     return Suspicion(
         name=CauseName.OVER_REGULARIZED,
-        confidence=0.85,
+        confidence=0.89 if silenced else 0.85,
         evidence=(evidence, fit_evidence(signs, limits.FIT_RATIO_DROPOUT)),
     )
 
 
 def _undercapacity(signs: Signs) -> Suspicion | None:
-    """Few units or no hidden layer at all, and a fit that is as poor on train as on validation."""
+    """Few units or no hidden layer at all, and a fit that is as poor on train as on validation, or falls short."""
     evidence = _few_units(signs)
-    if evidence is None or not signs.fit_ratio > limits.FIT_RATIO_NARROW.value:
+    limit = limits.FIT_RATIO_FEW_UNITS if falls_short(signs.trial) else limits.FIT_RATIO_NARROW
+    if evidence is None or not signs.fit_ratio > limit.value:
         return None
     return Suspicion(
         name=CauseName.UNDERCAPACITY,
-        confidence=0.8,
-        evidence=(evidence, fit_evidence(signs, limits.FIT_RATIO_NARROW)),
+        confidence=0.86,
+        evidence=(evidence, fit_evidence(signs, limit)),
     )
 
 
@@ -94,12 +105,19 @@ def _few_units(signs: Signs) -> Evidence | None:
     if signs.situation.number("depth") == 0.0 and signs.situation.choice("model") != "cnn":
         return crossed("width", 0.0, limits.SMALL_WIDTH)
     if not math.isnan(width):
-        return crossed("width", width, limits.SMALL_WIDTH) if width <= limits.SMALL_WIDTH.value else None
+        is_few = width <= limits.SMALL_WIDTH.value or width < _n_classes(signs)
+        return crossed("width", width, limits.SMALL_WIDTH) if is_few else None
     probe = signs.telemetry.step_zero
     units = [n_units(layer) for layer in probe.layers[:-1]] if probe is not None else []
     if not units or not all(each < limits.NARROW_LAYERS.value for each in units):
         return None
     return crossed("hidden_units", max(units), limits.NARROW_LAYERS)
+
+
+def _n_classes(signs: Signs) -> int:
+    """0 where there are none, or where nobody counted them. Fewer units than classes are a bottleneck by rank."""
+    data = signs.telemetry.data
+    return len(data.train_class_counts) if data is not None else 0
 
 
 _RULES: tuple[Rule, ...] = (_weight_decay, _dropout, _undercapacity)

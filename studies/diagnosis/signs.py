@@ -177,9 +177,13 @@ class Signs:
     @cached_property
     def fall_over_noise(self) -> float:
         """``late_fall`` in units of the curve's own epoch-to-epoch noise over its second half."""
+        return self.late_fall / self.late_noise if self.late_noise > 0.0 else NAN
+
+    @cached_property
+    def late_noise(self) -> float:
+        """Relative epoch-to-epoch noise of the validation loss (else the train loss) over its second half."""
         losses = self._judged_loss[-max(5, self.n_epochs // 2) :]
-        noise = epoch_noise(np.log(losses)) if len(losses) and np.all(losses > 0.0) else NAN
-        return self.late_fall / noise if noise > 0.0 else NAN
+        return epoch_noise(np.log(losses)) if len(losses) and np.all(losses > 0.0) else NAN
 
     @cached_property
     def _judged_loss(self) -> Curve:
@@ -305,8 +309,6 @@ class Signs:
     def rate_jumps(self) -> npt.NDArray[np.int64]:
         """The positions in ``rates`` at which a schedule lifts the rate after it had been level or falling."""
         rates = self.rates
-        if len(rates) < 3:
-            return np.empty(0, dtype=np.int64)
         jumps = (rates[2:] > RATE_JUMP * rates[1:-1]) & (rates[1:-1] <= rates[:-2])
         return np.flatnonzero(jumps) + 2
 

@@ -13,6 +13,14 @@ from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed
 from studies.diagnosis.curves import Curve
 from studies.diagnosis.finding import CauseName, Evidence
+from studies.diagnosis.progress import (
+    gain_of_path,
+    gain_of_peak,
+    is_good,
+    low_rate_share,
+    path_length,
+    stopped_short,
+)
 from studies.diagnosis.reference import trained
 from studies.diagnosis.signs import LATE, Signs
 from studies.diagnosis.thresholds import Threshold
@@ -21,18 +29,26 @@ from studies.readings import NAN
 
 Rule = Callable[[Signs], Suspicion | None]
 
+ADAPTIVE = frozenset({"adam", "adamw", "rmsprop"})
+"""Optimizers whose steps are as large for small gradients as for large ones."""
+
 GROWTH = 4.0
 """Times the training: what is promised for so much more of it (own design, as in `expected_gain`)."""
 
 
 def is_unfinished(signs: Signs) -> bool:
+    """Whether it ended far too soon: still on its way, or after so short a way that nothing else is to blame."""
+    return _is_on_its_way(signs) or stopped_short(signs)
+
+
+def _is_on_its_way(signs: Signs) -> bool:
     """Whether it fits its training data poorly, still gets better at its end, and has something to gain.
 
     How much of the untrained loss is left says nothing of that: a hard task keeps most of it for good.
     """
     fit, gain = _limits_of(signs)
-    is_good = 1.0 - signs.late_error > limits.GOOD_ENOUGH.value
-    if is_good or not signs.fit_ratio > fit.value:
+    went_far = path_length(signs) > limits.LONG_PATH.value
+    if is_good(signs) or went_far or not signs.fit_ratio > fit.value:
         return False
     has_hardly_begun = signs.explained < 1.0 - limits.LOST_LEARNING.value
     return _falls(signs) and (has_hardly_begun or expected_gain(signs) > gain.value)
@@ -83,7 +99,12 @@ def slowness(signs: Signs) -> tuple[Suspicion, ...]:
 
 
 def clipping_too_tight(signs: Signs) -> Suspicion | None:
-    """Most steps are clipped, and the training gets on slowly or not at all."""
+    """Most steps are clipped, and the training gets on slowly or not at all.
+
+    Not with an optimizer that divides by the size of past gradients: what clipping takes away it gives back.
+    """
+    if signs.situation.choice("optimizer") in ADAPTIVE:
+        return None
     hardly_moves = signs.update_ratio < limits.UPDATE_RATIO_LOW.value
     is_slow = is_unfinished(signs) or hardly_moves or signs.explained < 1.0 - limits.LOST_LEARNING.value
     if not (signs.clip_share > limits.CLIP_FRACTION.value and is_slow):
@@ -92,21 +113,41 @@ def clipping_too_tight(signs: Signs) -> Suspicion | None:
     return Suspicion(
         name=CauseName.CLIPPING_TOO_TIGHT,
         confidence=0.9,
-        evidence=(evidence, _unfinished_fit(signs)),
+        evidence=(evidence, *_shortness(signs)),
     )
 
 
 def _premature_decay(signs: Signs) -> Suspicion | None:
-    """The rate was gone before the fit was there, and with it the slope."""
-    is_short = signs.fit_ratio > limits.FIT_RATIO_DECAYED.value
-    is_flat = abs(signs.late_train_fall) < limits.DECAYED_FALL.value
-    if not (signs.rate_area < limits.RATE_AREA.value and is_short and is_flat):
+    """The rate was gone before the fit was there: with it the slope, or what its peak would have brought since."""
+    evidence = _dear_decay(signs) or _flat_decay(signs)
+    if not evidence:
         return None
-    evidence = (
+    return Suspicion(name=CauseName.PREMATURE_DECAY, confidence=0.9, evidence=evidence)
+
+
+def _dear_decay(signs: Signs) -> tuple[Evidence, ...]:
+    """Most steps at next to nothing of the peak rate, which would have brought much."""
+    share, gain = low_rate_share(signs), gain_of_peak(signs)
+    is_poor = signs.fit_ratio > limits.FIT_RATIO_SHORT_PATH.value and not is_good(signs)
+    if not (share > limits.LOW_RATE_SHARE.value and gain > limits.GAIN_OF_PATH.value and is_poor):
+        return ()
+    return (
+        _over_all("low_rate_share", share, limits.LOW_RATE_SHARE, signs),
+        _over_all("gain_of_peak", gain, limits.GAIN_OF_PATH, signs),
+        fit_evidence(signs, limits.FIT_RATIO_SHORT_PATH),
+    )
+
+
+def _flat_decay(signs: Signs) -> tuple[Evidence, ...]:
+    """A rate that was mostly over, and a loss that ends flat: of accuracies nothing need be known."""
+    is_flat = abs(signs.late_train_fall) < limits.DECAYED_FALL.value
+    is_poor = signs.fit_ratio > limits.FIT_RATIO_DECAYED.value
+    if not (signs.rate_area < limits.RATE_AREA.value and is_poor and is_flat):
+        return ()
+    return (
         _over_all("rate_area", signs.rate_area, limits.RATE_AREA, signs),
         fit_evidence(signs, limits.FIT_RATIO_DECAYED),
     )
-    return Suspicion(name=CauseName.PREMATURE_DECAY, confidence=0.9, evidence=evidence)
 
 
 def _warmup_too_long(signs: Signs) -> Suspicion | None:
@@ -131,28 +172,34 @@ def _best_is_late(losses: Curve) -> bool:
 
 
 def _batch_too_large(signs: Signs) -> Suspicion | None:
+    """Few steps an epoch; before a low rate where the steps lack more in number than in size."""
     if not (is_unfinished(signs) and signs.steps_per_epoch <= limits.FEW_STEPS_PER_EPOCH.value):
         return None
     evidence = _over_all("steps_per_epoch", signs.steps_per_epoch, limits.FEW_STEPS_PER_EPOCH, signs)
+    usual = limits.UPDATE_RATIO_USUAL.value
+    n_lacking, size_lacking = limits.USUAL_PATH.value / usual / signs.n_steps, usual / signs.update_ratio
     return Suspicion(
         name=CauseName.BATCH_TOO_LARGE,
-        confidence=0.85,
-        evidence=(evidence, _unfinished_fit(signs)),
+        confidence=0.6 if size_lacking > n_lacking else 0.85,
+        evidence=(evidence, *_shortness(signs)),
     )
 
 
 def _rate_too_low(signs: Signs) -> Suspicion | None:
-    """Small updates all along: more of the same epochs would be a dear way to the same end."""
+    """Small updates all along: more of the same epochs would be a dear way to the same end.
+
+    Where the updates are usual and the way was short for all that, a higher rate is as good as more epochs.
+    """
     is_slow = is_unfinished(signs) and signs.update_ratio < limits.UPDATE_RATIO_SLOW.value
-    if not (is_slow or _creeps(signs)):
+    if is_slow or _creeps(signs):
+        rule = limits.UPDATE_RATIO_SLOW if is_slow else limits.UPDATE_RATIO_CREEPING
+        evidence = (_over_all("update_ratio", signs.update_ratio, rule, signs), *_shortness(signs))
+        confidence = 0.65 if _is_short(signs) else 0.82
+    elif stopped_short(signs) and not (_premature_decay(signs) or _warmup_too_long(signs)):
+        evidence, confidence = _shortness(signs), 0.4 if _is_short(signs) else 0.55
+    else:
         return None
-    rule = limits.UPDATE_RATIO_SLOW if is_slow else limits.UPDATE_RATIO_CREEPING
-    evidence = _over_all("update_ratio", signs.update_ratio, rule, signs)
-    return Suspicion(
-        name=CauseName.LEARNING_RATE_TOO_LOW,
-        confidence=0.65 if _is_short(signs) else 0.82,
-        evidence=(evidence, _unfinished_fit(signs)),
-    )
+    return Suspicion(name=CauseName.LEARNING_RATE_TOO_LOW, confidence=confidence, evidence=evidence)
 
 
 def _creeps(signs: Signs) -> bool:
@@ -160,7 +207,7 @@ def _creeps(signs: Signs) -> bool:
     fit, _gain = _limits_of(signs)
     hardly_moves = signs.update_ratio < limits.UPDATE_RATIO_CREEPING.value
     much_is_left = signs.explained < 1.0 - limits.MOST_IS_LEFT.value
-    is_poor = signs.fit_ratio > fit.value and 1.0 - signs.late_error <= limits.GOOD_ENOUGH.value
+    is_poor = signs.fit_ratio > fit.value and not is_good(signs)
     promises_more = gain_by_rates(signs) > limits.EXPECTED_GAIN_SHORT.value
     return hardly_moves and much_is_left and is_poor and _falls(signs) and promises_more
 
@@ -182,19 +229,35 @@ def gain_by_rates(signs: Signs, times: float = GROWTH) -> float:
 
 def _too_few_epochs(signs: Signs) -> Suspicion | None:
     """Only of a training that was allowed to end."""
-    if not (signs.trial.state == "complete" and is_unfinished(signs)):
+    if signs.trial.state != "complete" or not (is_unfinished(signs) or _has_hardly_begun(signs)):
         return None
-    evidence = (
-        _late("validation_loss_fall", signs.doubling_fall, limits.DOUBLING_FALL, signs),
-        _late("expected_gain", expected_gain(signs), _limits_of(signs)[1], signs),
-        _unfinished_fit(signs),
-    )
-    confidence = 0.75 if _is_short(signs) else 0.5
+    evidence = _shortness(signs)
+    if _is_on_its_way(signs):
+        evidence = (
+            _late("validation_loss_fall", signs.doubling_fall, limits.DOUBLING_FALL, signs),
+            _late("expected_gain", expected_gain(signs), _limits_of(signs)[1], signs),
+            *evidence,
+        )
+    confidence = 0.87 if _is_short(signs) else 0.5
     return Suspicion(name=CauseName.TOO_FEW_EPOCHS, confidence=confidence, evidence=evidence)
 
 
-def _unfinished_fit(signs: Signs) -> Evidence:
-    return fit_evidence(signs, _limits_of(signs)[0])
+def _has_hardly_begun(signs: Signs) -> bool:
+    """Whether the loss is that of the start after so few steps and epochs that nobody can say more of it."""
+    is_brief = _is_short(signs) and limits.FEW_STEPS.value <= signs.n_steps < limits.FEW_STEPS_IN_ALL.value
+    is_calm = signs.burst < limits.BURST.value and signs.update_ratio > limits.UPDATE_RATIO_LOW.value
+    return is_brief and is_calm and signs.explained < 1.0 - limits.LOST_LEARNING.value
+
+
+def _shortness(signs: Signs) -> tuple[Evidence, ...]:
+    """That the fit is poor, and how short the way was where that is what tells."""
+    if not stopped_short(signs):
+        return (fit_evidence(signs, _limits_of(signs)[0]),)
+    return (
+        _over_all("path_length", path_length(signs), limits.USUAL_PATH, signs),
+        _over_all("gain_of_path", gain_of_path(signs), limits.GAIN_OF_PATH, signs),
+        fit_evidence(signs, limits.FIT_RATIO_SHORT_PATH),
+    )
 
 
 def fit_in_words(signs: Signs) -> str:

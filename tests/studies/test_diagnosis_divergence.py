@@ -129,7 +129,8 @@ def test_an_accuracy_of_the_commonest_class_with_a_falling_loss_is_learning() ->
     """Always right on the common class, ever surer of it: a rare class takes longer than two epochs."""
     data = dataclasses.replace(made_trials.DATA, validation_class_counts=(11_000, 1_000))
     level = (11 / 12,) * 2
-    (finding,) = diagnose_record(study_of(trial_of((0.4, 0.3), level, (0.35, 0.3), level, data=data)))
+    trial = trial_of((0.4, 0.3), level, (0.35, 0.3), level, data=data, update_ratio=1e-3)
+    (finding,) = diagnose_record(study_of(trial))
     assert finding.causes[0].name is CauseName.TOO_FEW_EPOCHS
 
 

@@ -99,7 +99,12 @@ FLOOR = lowest_of_probabilities(LN10)
 ONE_OF = {"train_class_counts": (500, 500), "validation_class_counts": (125, 125)}
 BOUNDARIES: dict[Threshold, tuple[Make, str, bool]] = {
     # threshold: a trial made from a reading, the cause beyond it, whether beyond is above
-    thresholds.STALE_SHARE: (lambda x: with_code(stale_gradient_share=x), "stale_gradients", True),
+    thresholds.STALE_SHARE: (
+        lambda x: with_code(stuck_trial(), stale_gradient_share=x),
+        "stale_gradients",
+        True,
+    ),
+    thresholds.STALE_TOO_LONG: (lambda x: with_code(stale_gradient_share=x), "stale_gradients", True),
     thresholds.EVALUATION_TRAIN_MODE_SHARE: (
         lambda x: with_code(evaluation_in_train_mode_share=x),
         "evaluation_mode_bug",
@@ -143,7 +148,8 @@ BOUNDARIES: dict[Threshold, tuple[Make, str, bool]] = {
     thresholds.LABEL_DISAGREEMENT_NOISY: (lambda x: disputed(x, 0.29), "label_noise", True),
     thresholds.NOISY_ERROR: (lambda x: disputed(0.04, x), "label_noise", True),
     thresholds.DISAGREEMENT_ERRORS: (lambda x: disputed(0.2, 0.2 * x), "label_noise", True),
-    thresholds.INPUT_SHIFT: (lambda x: lagging(0.3, x), "augmentation_drift", True),
+    thresholds.INPUT_SHIFT: (lambda x: with_data(stuck_trial(), input_shift=x), "augmentation_drift", True),
+    thresholds.INPUT_SHIFT_LAGGING: (lambda x: lagging(0.3, x), "augmentation_drift", True),
     thresholds.INITIAL_LOSS_EXCESS: (
         lambda x: with_start(stuck_trial(), train_loss=LN10 * (1.0 + x)),
         "bad_initialization",
@@ -189,6 +195,8 @@ TESTED_ELSEWHERE = {
     "FADING_STEEP",
     "SPLIT_P_VALUE",
     "SHIFT_GAP",
+    # in test_diagnosis_harm_and_notes
+    "SHIFT_LOSS_RATIO",
     "GROWING_LAYERS",
     "FADING_LAYERS",
     "RATE_SPIKE",

@@ -68,7 +68,7 @@ def restarted(last: float, *, growth: float = NAN, dead: float = 0.1, is_read: b
         (restarted(0.885), NOTE),
         (restarted(0.875), FAULT),
         (restarted(0.9, growth=2.5, dead=0.5), FAULT),
-        (restarted(0.9, growth=2.5, dead=0.1), NOTE),
+        (restarted(0.9, growth=1.9, dead=0.1), NOTE),
         (restarted(0.9, is_read=False), FAULT),
     ],
     ids=["recovered", "within noise", "short of its best", "damaged", "grown alone", "nothing known"],

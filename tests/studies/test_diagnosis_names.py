@@ -230,12 +230,11 @@ def test_a_schedule_that_restarts_is_told_beside_the_rate() -> None:
 @pytest.mark.parametrize(
     ("config", "accuracy", "losses", "fit", "found"),
     [
-        ({"optimizer": "sgd", "momentum": 0.98}, TENTH, STALLED, 0.4, True),
-        ({"batch_size": 8}, TENTH, STALLED, 0.4, True),
+        ({"batch_size": 16}, TENTH, STALLED, 0.4, True),
         ({"optimizer": "sgd", "momentum": 0.9, "batch_size": 64}, TENTH, STALLED, 0.4, False),
-        ({"batch_size": 8}, GOOD, STALLED, 0.4, False),
-        ({"batch_size": 8}, TENTH, LOSSES, 0.4, False),
-        ({"batch_size": 8}, TENTH, STALLED, 0.08, False),
+        ({"batch_size": 16}, GOOD, STALLED, 0.4, False),
+        ({"batch_size": 16}, TENTH, LOSSES, 0.4, False),
+        ({"batch_size": 16}, TENTH, STALLED, 0.08, False),
     ],
 )
 def test_weights_that_swell_by_a_known_factor_need_no_second_sign(
@@ -245,7 +244,7 @@ def test_weights_that_swell_by_a_known_factor_need_no_second_sign(
     fit: float,
     found: bool,
 ) -> None:
-    """Momentum or a batch of eight makes the steps larger than the rate says; not where the training has settled."""
+    """A batch of sixteen makes the steps larger than the rate says; not where the training has settled."""
     told = findings(grown(fitted(accuracy, losses, fit=fit, config=config), 2.0))
     assert [finding.sentence for finding in told] == [
         "The weights are 2.0 times as large as before training, and the validation loss falls no more."

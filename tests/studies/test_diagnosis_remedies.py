@@ -175,7 +175,7 @@ def test_the_stronger_regularizer_goes_first() -> None:
         flat,
         (0.5,) * 6,
         probe_loss=flat,
-        probe_accuracy=(0.5,) * 6,
+        probe_accuracy=(0.6,) * 6,
         config={"dropout": 0.6, "weight_decay": 1e-2},
     )
     found = remedies.remedies_for(

@@ -24,7 +24,13 @@ def faults(trial: TrialRecord) -> dict[str, Finding]:
 def smoothed(probe_accuracy: float) -> TrialRecord:
     """Label smoothing keeps the loss of the training data near that of validation, whatever is learned."""
     return trial_of(
-        FALLING, (0.8,) * N, FALLING, (0.8,) * N, probe_loss=FALLING, probe_accuracy=(probe_accuracy,) * N
+        FALLING,
+        (0.8,) * N,
+        FALLING,
+        (0.8,) * N,
+        probe_loss=FALLING,
+        probe_accuracy=(probe_accuracy,) * N,
+        update_ratio=4e-4,  # over 3000 steps
     )
 
 
@@ -87,12 +93,12 @@ def layers_of(weight_norm: float) -> tuple[LayerProbe, ...]:
 
 
 @pytest.mark.parametrize(
-    ("height", "weight_norm", "is_fault"), [(1.3, 1.05, False), (1.3, 2.0, True), (1.8, 1.05, True)]
+    ("height", "weight_norm", "is_fault"), [(1.3, 1.05, False), (1.3, 2.0, True), (1.8, 1.05, False)]
 )
 def test_a_small_burst_that_leaves_no_trace_is_no_fault(
     height: float, weight_norm: float, is_fault: bool
 ) -> None:
-    """A poor fit is what every short training has: the burst must have been high or have pushed the weights out."""
+    """A poor fit is what every short training has: the burst must have pushed the weights out."""
     assert ("early_instability" in faults(burst(height, weight_norm))) == is_fault
 
 

@@ -87,10 +87,15 @@ def swelling(growth: float, *, dead: float = 0.1, restless: bool = False) -> Stu
     return study_of(dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows)))
 
 
+FEW_SAMPLES = dataclasses.replace(made_trials.DATA, n_train=6_144, n_validation=200)
+"""The weights go not far in 8 epochs of 48 steps, nor so short a way that it shows beyond the noise."""
+
+
 def slow(*, fit: float = 0.9, accuracy: float = 0.7, **changes: Any) -> StudyRecord:
     """A validation loss that falls steadily, and a train loss that is a part of it."""
     losses = (1.5, 1.32, 1.16, 1.02, 0.9, 0.79, 0.695, 0.61)
     level = (accuracy,) * 8
+    changes = {"data": FEW_SAMPLES} | changes
     return study_of(trial_of(tuple(fit * loss for loss in losses), level, losses, level, **changes))
 
 
@@ -194,7 +199,12 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
         True,
     ),
     (thresholds.OSCILLATION_RELATIVE, jumping, "oscillation", True),
-    (thresholds.SMALL_WIDTH, lambda x: stuck(config={"width": x}), "undercapacity", False),
+    (
+        thresholds.SMALL_WIDTH,
+        lambda x: stuck(config={"width": x}, data=None),  # without classes, of which there may be more
+        "undercapacity",
+        False,
+    ),
     (thresholds.LONG_WARMUP, warming, "warmup_too_long", True),
     (thresholds.SMALL_BATCH, lambda x: stuck(config={"batch_size": x}), "batch_too_small", False),
     (thresholds.BURST, bursting, "divergence", True),
@@ -204,7 +214,12 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
     (thresholds.DEAD_RISE, lambda x: swelling(2.5, dead=0.1 + x), "oscillation", True),
     (thresholds.FIT_RATIO_UNFINISHED, lambda x: slow(fit=x), "slow_training", True),
     (thresholds.UPDATE_RATIO_SLOW, lambda x: slow(update_ratio=x), "learning_rate_too_low", False),
-    (thresholds.GOOD_ENOUGH, lambda x: slow(accuracy=x), "too_few_epochs", False),
+    (
+        thresholds.GOOD_ENOUGH,
+        lambda x: slow(accuracy=x, data=made_trials.DATA, update_ratio=5e-4),
+        "too_few_epochs",
+        False,
+    ),
     (thresholds.RATE_AREA, decayed, "premature_decay", False),
     (thresholds.DECAY_SHARE, lambda x: stuck(config={"weight_decay": 0.04 * x}), "over_regularized", True),
     (
@@ -216,13 +231,13 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
     (
         thresholds.TRAIN_MODE_LOSS,
         lambda x: stuck(
-            probe_loss=(1.8 * (1.0 - x),) * 10, probe_accuracy=(0.5,) * 10, config={"dropout": 0.3}
+            probe_loss=(1.8 * (1.0 - x),) * 10, probe_accuracy=(0.6,) * 10, config={"dropout": 0.3}
         ),
         "over_regularized",
         True,
     ),
     (thresholds.OVERCONFIDENT, lambda x: sure(errors=x), "overconfidence", True),
-    (thresholds.CONFIDENT_RISE, lambda x: sure(rise=x), "overconfidence", True),
+    (thresholds.CONFIDENT_NOTED, lambda x: sure(rise=x), "overconfidence", True),
     (thresholds.MEMORIZED, lambda x: sure(memorized=x), "overconfidence", False),
     (thresholds.MOMENTUM_HIGH, lambda x: stuck(config={"momentum": x}), "momentum_too_high", True),
 ]

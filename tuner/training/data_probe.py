@@ -19,8 +19,10 @@ from tuner.training.augmentation import augmentation
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.copies import sample_numbers
 from tuner.training.datasets.input_scaling import ChannelStatistics, InputScaling, channel_statistics
+from tuner.training.datasets.moved_copies import moved_fraction
 from tuner.training.datasets.splits import Splits
-from tuner.training.leaks import Leak, find_leak
+from tuner.training.leaks import TELLING, Leak, find_leak
+from tuner.training.partial_leaks import PartialLeak, find_partial_leak
 
 LEAK_SAMPLES = 2000
 NEIGHBOR_SAMPLES = 1000
@@ -135,25 +137,36 @@ class _Findings:
     """What does not depend on how inputs are scaled; the names are those of `DataProbe`."""
 
     overlap_fraction: float = NAN
+    moved_fraction: float = NAN
     leak_accuracy: float = NAN
     n_leak_features: int = 0
+    leak_share: float = NAN
     label_disagreement: float = NAN
 
     @staticmethod
     def of(train_x: Tensor, train_y: Tensor | None, validation_x: Tensor | None) -> "_Findings":
         """``train_y`` is None for a regression."""
-        leak, disagreement = Leak(), NAN
+        leak, share, disagreement = Leak(), NAN, NAN
         if train_y is not None:
-            x, y = _some(LEAK_SAMPLES, train_x, train_y)
-            leak = find_leak(_rows(x), y.cpu())
+            leak, share = _leak_of(*_some(LEAK_SAMPLES, train_x, train_y))
             x, y = _some(NEIGHBOR_SAMPLES, train_x, train_y)
             disagreement = label_disagreement(x, y)
         return _Findings(
             overlap_fraction=NAN if validation_x is None else overlap_fraction(train_x, validation_x),
+            moved_fraction=NAN if validation_x is None else moved_fraction(train_x, validation_x),
             leak_accuracy=leak.accuracy,
             n_leak_features=leak.n_features,
+            leak_share=share,
             label_disagreement=disagreement,
         )
+
+
+def _leak_of(x: Tensor, y: Tensor) -> tuple[Leak, float]:
+    """The leak in all samples, else that in a part of them, and which share of the samples that is."""
+    rows, labels = _rows(x), y.cpu()
+    leak = find_leak(rows, labels)
+    part = PartialLeak() if leak.accuracy >= TELLING else find_partial_leak(rows, labels)
+    return (Leak(accuracy=part.accuracy, n_features=1), part.share) if part.share > 0.0 else (leak, NAN)
 
 
 def _findings_of(splits: Splits) -> _Findings:

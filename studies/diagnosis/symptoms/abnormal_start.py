@@ -30,9 +30,10 @@ NAME = "abnormal_start"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """An initial loss far from ln(classes), outputs that grow from layer to layer, weights out of scale, or twins.
 
-    A fault only where harm shows: normalizing layers and patient optimizers make up for much. Weights and loss that are
-    both far too large harm unseen: such a network fits its training data with features that hardly change, and answers
-    worse for it (lazy training, Chizat et al. 2019). There an accuracy that falls short is harm enough.
+    A fault only where harm shows: normalizing layers and patient optimizers make up for much. A loss that is far too
+    large together with such weights, or with outputs that grow, harms unseen: such a network fits its training data
+    with features that hardly change, and answers worse for it (lazy training, Chizat et al. 2019). There an accuracy
+    that falls short is harm enough.
     """
     probe = start_of(trial)
     if probe is None:
@@ -50,7 +51,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     if not seen:
         return None
     is_large = any(layer.weight_gain > limits.WEIGHT_GAIN_HIGH.value for layer in probe.layers)
-    is_lazy = is_large and excess > limits.INITIAL_LOSS_EXCESS.value
+    is_lazy = (is_large or bool(growth)) and excess > limits.INITIAL_LOSS_EXCESS.value
     causes = [Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.6 if growth else 0.85)]
     if growth:
         causes.insert(0, Cause(name=CauseName.EXPLODING_GRADIENTS, confidence=0.85))

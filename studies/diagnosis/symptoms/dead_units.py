@@ -107,6 +107,8 @@ def _dead_at_start(trial: TrialRecord) -> float:
     Layers that cannot change may have been trained on other data: their units are not this training's. Of a handful of
     units, most are dead now and then by the luck of the draw.
     """
+    if Situation(trial=trial).number("width") < limits.SMALL_WIDTH.value:
+        return 0.0
     probe = start_of(trial)
     layers = probe.layers if probe is not None else ()
     probed = [

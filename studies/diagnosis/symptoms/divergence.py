@@ -1,5 +1,6 @@
 """Divergence: the loss becomes infinite or NaN, or climbs back to where nothing is learned."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed
 from studies.diagnosis.finding import Evidence, Finding, Severity
-from studies.diagnosis.instability import instability
+from studies.diagnosis.instability import ALTERNATIVE, instability
 from studies.diagnosis.reference import (
     NAN,
     has_bad_loss,
@@ -43,7 +44,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         sentence, evidence = exploded
     else:
         return None
-    causes = causes_of(instability(signs))
+    held = [dataclasses.replace(each, confidence=ALTERNATIVE) for each in restraint(signs)]
+    causes = causes_of((*instability(signs), *held))
     return Finding(
         trial=trial.number,
         symptom=NAME,

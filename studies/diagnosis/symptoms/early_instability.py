@@ -1,7 +1,7 @@
 """Early instability: the first updates throw the loss far above its start; it recovers, at a price."""
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed
+from studies.diagnosis.before_training import crossed, falls_short
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.diagnosis.instability import goes_on, instability, is_cold_start
 from studies.diagnosis.reference import has_diverged
@@ -18,8 +18,8 @@ NAME = "early_instability"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A burst of the loss in the first updates. A note where it has left no trace.
 
-    The trace: units that died or saturated, or a poor fit after a burst that was high or that has pushed the weights
-    out. A poor fit alone is what every short training has.
+    The trace: units that died or saturated, or weights that it has pushed out at an accuracy that falls short. A poor
+    fit alone is what every short training has.
     """
     signs = Signs(trial=trial)
     if not signs.rows or has_diverged(trial) or not signs.early_burst > limits.EARLY_BURST.value:
@@ -29,8 +29,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     limit = limits.DEAD_RISE if has_rises else limits.BURST_DEATHS if is_high else limits.DEAD_FRACTION
     has_settled = signs.fit_ratio < limits.SETTLED.value
     has_lost_units = signs.lost_rise > limit.value and not has_settled
-    is_violent = is_high or signs.weight_growth > limits.SWOLLEN.value
-    harms = has_lost_units or (is_violent and signs.fit_ratio > limits.FIT_RATIO_NARROW.value)
+    is_pushed = signs.weight_growth > limits.SWOLLEN.value and not _has_restarts(signs)
+    harms = has_lost_units or (is_pushed and falls_short(trial))
     causes = _causes(signs)
     return Finding(
         trial=trial.number,
@@ -46,6 +46,11 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     )
 
 
+def _has_restarts(signs: Signs) -> bool:
+    """Whether the schedule lifts the rate again and again: what comes later pushes weights out as well."""
+    return len(signs.rate_jumps) >= limits.RATE_JUMPS.value
+
+
 def _causes(signs: Signs) -> tuple[Cause, ...]:
     """A burst that passes wants a warmup; one that goes on pushing the weights out wants a lower rate."""
     found = [suspicion.cause for suspicion in instability(signs)]
@@ -54,6 +59,8 @@ def _causes(signs: Signs) -> tuple[Cause, ...]:
     has_grown = signs.weight_growth > limits.WEIGHT_GROWTH.value
     is_passing = not goes_on(signs) and (is_cold_start(signs) or not has_grown)
     others = [cause for cause in found if cause.name is not CauseName.LEARNING_RATE_TOO_HIGH]
+    if _has_restarts(signs) and goes_on(signs):
+        others.append(Cause(name=CauseName.SCHEDULE_SPIKES, confidence=0.78))
     rate = Cause(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.6 if is_passing else 0.75)
     warmup = Cause(name=CauseName.MISSING_WARMUP, confidence=0.78 if is_passing else 0.6)
     return ranked([*others, rate, warmup])

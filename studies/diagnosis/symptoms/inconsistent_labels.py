@@ -67,7 +67,8 @@ def _doubted_alike(signs: Signs) -> tuple[str, tuple[Evidence, ...]] | None:
     Needs no neighborhoods, which say nothing where inputs have many features without meaning. Errors on hard samples
     surprise little, because the network doubts these and is sure of others; wrong labels are anywhere, and any. What
     is learned late without use for validation are the labels themselves, one by one; who has them all by heart, or
-    is less sure than it could be (smoothed labels, much noise), is not judged by its doubts.
+    is less sure than it could be (smoothed labels, much noise), is not judged by its doubts, nor who errs so seldom
+    that there cannot be many wrong labels.
     """
     best = _best_row(signs)
     if best is None or ends_at_chance(signs.trial):
@@ -78,7 +79,8 @@ def _doubted_alike(signs: Signs) -> tuple[str, tuple[Evidence, ...]] | None:
     )
     is_underway = limits.SETTLED.value < signs.loss_ratio < limits.LEARNED_BY_ROTE.value
     is_sure = overconfidence > -limits.UNDERCONFIDENT.value
-    if not (ratio > limits.SURPRISE.value and learns_in_vain and is_underway and is_sure):
+    errs = 1.0 - best.validation_accuracy > limits.DOUBTED_ERROR.value
+    if not (ratio > limits.SURPRISE.value and errs and learns_in_vain and is_underway and is_sure):
         return None
     evidence = (
         crossed("error_surprise", ratio, limits.SURPRISE, first_step=best.epoch),

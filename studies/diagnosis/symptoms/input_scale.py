@@ -3,9 +3,10 @@
 import math
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, data_of
+from studies.diagnosis.before_training import crossed, data_of, falls_short
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -18,7 +19,8 @@ NAME = "input_scale"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A root mean square far from 1, or a mean of several deviations; a fault only where harm shows.
 
-    Normalizing layers and adaptive optimizers train well on such inputs.
+    Normalizing layers and adaptive optimizers train well on such inputs. The harm is a symptom, or a training that
+    neither answers well nor has learned its training data.
     """
     data = data_of(trial)
     evidence = _evidence(data) if data is not None else None
@@ -36,7 +38,14 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         causes=causes,
         evidence=(evidence,),
         remedies=remedies_for(causes, Situation(trial=trial)),
+        hurts_by_itself=_is_harm(trial, data),
     )
+
+
+def _is_harm(trial: TrialRecord, data: DataProbe) -> bool:
+    """A poor fit without any other symptom; where the validation inputs are of another kind, that may be the reason."""
+    is_poor = falls_short(trial) and Signs(trial=trial).fit_ratio > limits.SETTLED.value
+    return is_poor and not data.input_shift > limits.INPUT_SHIFT.value
 
 
 def _evidence(data: DataProbe) -> Evidence | None:
@@ -66,5 +75,4 @@ SYMPTOM = TrialSymptom(
         "oscillation",
         "underfitting",
     ),
-    hurts_by_itself=False,
 )

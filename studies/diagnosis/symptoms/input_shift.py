@@ -1,42 +1,80 @@
 """Input shift: what the network is trained on does not look like what it is validated on."""
 
+import math
+
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed, data_of, first_gap
-from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
+from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
+from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.symptoms.skewed_classes import class_drift
+from studies.readings import DataProbe
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "input_shift"
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """Inputs shifted by a third of a deviation; a fault where validation lags from the first epoch on.
+    """Inputs shifted by a fifth of a deviation, with a validation that lags from the first epoch on.
 
-    A gap that opens with time is overfitting. Without one, a strong augmentation may be meant so: a fault only
-    if the fit suffers.
+    A gap that opens with time is overfitting. Without one, a shift by a third of a deviation may be a strong
+    augmentation that is meant so: a fault only if the fit suffers.
     """
-    data = data_of(trial)
-    if data is None or not data.input_shift > limits.INPUT_SHIFT.value:
+    data, lag = data_of(trial), _lag(trial)
+    if data is None:
         return None
-    gap = first_gap(trial)
-    lags = gap is not None and gap.value > limits.SHIFT_GAP.value
-    shift = crossed("input_shift", data.input_shift, limits.INPUT_SHIFT)
-    causes = (Cause(name=CauseName.AUGMENTATION_DRIFT, confidence=0.9 if lags else 0.6),)
+    rule = limits.INPUT_SHIFT if lag is None or _has_other_classes(data) else limits.INPUT_SHIFT_LAGGING
+    if not data.input_shift > rule.value:
+        return None
     said = f"The inputs trained on lie {data.input_shift:.2g} deviations from the validation inputs"
+    shift = crossed("input_shift", data.input_shift, rule)
+    causes = (Cause(name=CauseName.AUGMENTATION_DRIFT, confidence=0.6 if lag is None else 0.9),)
     return Finding(
         trial=trial.number,
         symptom=NAME,
         severity=Severity.WARNING,
-        sentence=f"{said}, and validation lags by {gap.value:.0%} from the first epoch on."
-        if gap is not None and lags
-        else f"{said}.",
+        sentence=f"{said}." if lag is None else f"{said}, and validation {lag[0]} from the first epoch on.",
         causes=causes,
-        evidence=(shift, gap) if gap is not None and lags else (shift,),
+        evidence=(shift,) if lag is None else (shift, lag[1]),
         remedies=remedies_for(causes, Situation(trial=trial)),
-        hurts_by_itself=lags,
+        hurts_by_itself=lag is not None,
+    )
+
+
+def _has_other_classes(data: DataProbe) -> bool:
+    """Whether the splits hold the classes in so different shares that their inputs must differ, too."""
+    train, validation = data.train_class_counts, data.validation_class_counts
+    return len(train) == len(validation) and class_drift(train, validation)[1] > limits.SPLIT_DRIFT.value
+
+
+def _lag(trial: TrialRecord) -> tuple[str, Evidence] | None:
+    """How validation lags in all of the first epochs: by its accuracy, or by its loss, which dropout hides less.
+
+    What is augmented is harder to train on than to validate on; only inputs of another kind are the other way round.
+    """
+    gap, ratio = first_gap(trial), _first_loss_ratio(trial)
+    if gap is not None and gap.value > limits.SHIFT_GAP.value:
+        return f"lags by {gap.value:.0%}", gap
+    if ratio is not None and ratio.value > limits.SHIFT_LOSS_RATIO.value:
+        return f"costs {ratio.value:.2g} times the train loss", ratio
+    return None
+
+
+def _first_loss_ratio(trial: TrialRecord) -> Evidence | None:
+    """The least ratio of validation to train loss in the first epochs; None where it was not read."""
+    rows = trained_rows(trial)[: int(limits.PERSISTENCE.value)]
+    ratios = [row.validation_loss / row.train_loss if row.train_loss > 0.0 else math.nan for row in rows]
+    if not ratios or not all(map(math.isfinite, ratios)):
+        return None
+    return crossed(
+        "validation_loss_over_train",
+        min(ratios),
+        limits.SHIFT_LOSS_RATIO,
+        first_step=rows[0].epoch,
+        last_step=rows[-1].epoch,
     )
 
 

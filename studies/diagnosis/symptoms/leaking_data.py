@@ -1,5 +1,7 @@
 """Leaking data: validation samples stand in the train split, or the inputs give the answer away."""
 
+import math
+
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed, data_of
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
@@ -14,7 +16,7 @@ NAME = "leaking_data"
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """Samples that are in both splits, or a few features that tell the class alone.
+    """Samples that are in both splits, as they are or moved, or a few features that tell the class alone.
 
     So few copies that they cannot move an accuracy by a percent are a note.
     """
@@ -24,6 +26,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     found: list[tuple[str, Cause, Evidence]] = []
     if data.overlap_fraction > limits.OVERLAP_FRACTION.value:
         found.append(_overlap(data))
+    elif data.moved_fraction > limits.OVERLAP_FRACTION.value:
+        found.append(_moved(data))
     if _tells_too_much(data):
         found.append(_leak(data))
     severity = Severity.WARNING
@@ -53,6 +57,15 @@ def _overlap(data: DataProbe) -> tuple[str, Cause, Evidence]:
     )
 
 
+def _moved(data: DataProbe) -> tuple[str, Cause, Evidence]:
+    share = data.moved_fraction
+    return (
+        f"{100 * share:.3g}% of the validation samples are in the train split too, moved a little or mirrored.",
+        Cause(name=CauseName.TRAIN_VALIDATION_OVERLAP, confidence=0.95),
+        crossed("moved_fraction", share, limits.OVERLAP_FRACTION),
+    )
+
+
 def _tells_too_much(data: DataProbe) -> bool:
     return data.leak_accuracy >= _allowed(data).value
 
@@ -67,8 +80,9 @@ def _allowed(data: DataProbe) -> limits.Threshold:
 def _leak(data: DataProbe) -> tuple[str, Cause, Evidence]:
     n = data.n_leak_features
     features = "A single feature alone tells" if n == 1 else f"{n} features alone tell"
+    part = "" if math.isnan(data.leak_share) else f"{data.leak_share:.0%} of the "
     return (
-        f"{features} the class of held-out samples with an accuracy of {data.leak_accuracy:.1%}.",
+        f"{features} the class of {part}held-out samples with an accuracy of {data.leak_accuracy:.1%}.",
         Cause(name=CauseName.TARGET_LEAKAGE, confidence=0.9),
         crossed("leak_accuracy", data.leak_accuracy, _allowed(data)),
     )

@@ -3,10 +3,10 @@
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, falls_short
+from studies.diagnosis.before_training import crossed, falls_short, fits_well
 from studies.diagnosis.curves import Curve, epoch_noise, reversals
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
-from studies.diagnosis.instability import are_enlarged, instability
+from studies.diagnosis.instability import are_enlarged, has_high_momentum, has_tiny_batch, instability
 from studies.diagnosis.lever_rules import clip_gradients, decay_rate, lower_rate, warm_up
 from studies.diagnosis.reference import has_diverged, trained, trained_rows, validation_error
 from studies.diagnosis.remedies import remedies_for
@@ -23,27 +23,32 @@ NAME = "oscillation"
 NO_FALL = Threshold(
     value=0, unit="late relative fall of the validation loss", source="a training that settles gets better"
 )
+Way = tuple[Threshold, Evidence | None]
+"""How far weights may swell, and what shows beside them that they should not have; None where nothing does."""
 SETTLING = (lower_rate, decay_rate, warm_up, clip_gradients)
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """Weights that swell while the train loss rises again and again or units die, or a late jitter of validation.
+    """Weights that swell while steps are seen to be too large, or a late jitter of validation.
 
-    The train loss alone is no sign: single epochs rise in many good trainings near the edge of stability.
+    The train loss alone is no sign: single epochs rise in many good trainings near the edge of stability. The jitter
+    alone is a note in a training that is otherwise calm.
     """
     signs = Signs(trial=trial)
     if not signs.rows or has_diverged(trial):
         return None
-    shown = (() if restraint(signs) else _restless(signs)) or _jitter(trial)
+    held = restraint(signs)
+    restless = () if held else _restless(signs)
+    shown = restless or _jitter(trial)
     if not shown:
         return None
-    suspicions = instability(signs)
+    suspicions = (*held, *instability(signs))
     causes = causes_of(suspicions)
     is_rate = causes[0].name is CauseName.LEARNING_RATE_TOO_HIGH
     return Finding(
         trial=trial.number,
         symptom=NAME,
-        severity=Severity.WARNING,
+        severity=Severity.WARNING if restless or not _is_calm(signs) else Severity.NOTE,
         sentence=_sentence(signs, shown),
         causes=causes,
         evidence=(*shown, *evidence_of(suspicions)),
@@ -52,62 +57,91 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 
 def _sentence(signs: Signs, shown: tuple[Evidence, ...]) -> str:
-    first = shown[0]
-    if shown[-1].quantity == "validation_loss_fall":
+    first, last = shown[0], shown[-1]
+    if first.quantity != "weight_growth":
         return (
-            f"The weights are {signs.weight_growth:.1f} times as large as before training, and the validation loss "
-            "falls no more."
+            f"In epochs {first.first_step} to {first.last_step} {first.quantity.replace('_', ' ')} is "
+            f"{first.value:.4f}, where up to {first.threshold:.4f} is sampling noise."
         )
-    if first.quantity == "weight_growth":
-        lost = "saturated" if signs.saturated_rise == signs.lost_rise else "died"
-        return (
-            f"The train loss rises in {signs.n_clear_rises} of {signs.n_epochs} epochs, with weights "
-            f"{signs.weight_growth:.1f} times as large as before training and {max(signs.lost_rise, 0.0):.0%} of a "
-            f"layer's units {lost}."
-        )
+    grown = f"{signs.weight_growth:.1f} times as large as before training"
+    said = {
+        "validation_loss_fall": "and the validation loss falls no more",
+        "validation_loss_noise": f"and the validation loss goes up and down by {last.value:.0%} an epoch",
+        "momentum": f"with a momentum of {last.value:g}, and the accuracy falls short",
+        "batch_size": f"with updates of {last.value:.0f} samples, and the accuracy falls short",
+    }
+    if last.quantity in said:
+        return f"The weights are {grown}, {said[last.quantity]}."
+    lost = "saturated" if signs.saturated_rise == signs.lost_rise else "died"
     return (
-        f"In epochs {first.first_step} to {first.last_step} {first.quantity.replace('_', ' ')} is "
-        f"{first.value:.4f}, where up to {first.threshold:.4f} is sampling noise."
+        f"The train loss rises in {signs.n_clear_rises} of {signs.n_epochs} epochs, with weights "
+        f"{grown} and {max(signs.lost_rise, 0.0):.0%} of a layer's units {lost}."
     )
 
 
 def _restless(signs: Signs) -> tuple[Evidence, ...]:
-    """Swollen weights beside a train loss that rises again and again, or beside many units that died or saturated.
+    """Swollen weights of a training that has not settled, beside what shows that its steps are too large.
 
-    Only where the training has not settled all the same. Under a high momentum or a small batch weights swell for a
-    known reason: there a validation loss that falls no more, at an accuracy that falls short, is sign enough.
+    That is units that died or saturated, or a train loss that rises again and again. At an accuracy that falls short
+    weights that swelled less will do: see `_falling_short`.
     """
-    share = signs.n_clear_rises / signs.n_epochs
-    rises = signs.n_clear_rises >= limits.RISES.value and share > limits.RISE_SHARE.value
-    dies = signs.lost_rise > limits.DEAD_RISE.value
-    stalls = signs.late_fall < 0.0 and falls_short(signs.trial)
-    is_forced = are_enlarged(signs) and stalls
-    limit = limits.WEIGHT_GROWTH_DEAD if dies else limits.WEIGHT_GROWTH
-    if is_forced:
-        limit = limits.SWOLLEN_BY_FACTOR
-    has_settled = signs.fit_ratio < limits.SETTLED.value
-    if has_settled or not (signs.weight_growth > limit.value and (rises or dies or is_forced)):
+    if signs.fit_ratio < limits.SETTLED.value:
         return ()
-    first, last = signs.rows[0].epoch, signs.last_epoch
-    shown = [crossed("weight_growth", signs.weight_growth, limit, first_step=last)]
-    if dies:
-        quantity = "saturated_rise" if signs.saturated_rise == signs.lost_rise else "dead_rise"
-        shown.append(crossed(quantity, signs.lost_rise, limits.DEAD_RISE, first_step=last))
-    if rises:
-        shown.append(
-            crossed("train_loss_rise_share", share, limits.RISE_SHARE, first_step=first, last_step=last)
-        )
-    if not (rises or dies):
-        shown.append(
-            crossed(
-                "validation_loss_fall",
-                signs.late_fall,
-                NO_FALL,
-                first_step=signs.late_epoch,
-                last_step=last,
-            )
-        )
-    return tuple(shown)
+    ways = (_deaths(signs), _rises(signs), *(_falling_short(signs) if falls_short(signs.trial) else ()))
+    for limit, shown in ways:
+        if shown is not None and signs.weight_growth > limit.value:
+            return (crossed("weight_growth", signs.weight_growth, limit, first_step=signs.last_epoch), shown)
+    return ()
+
+
+def _deaths(signs: Signs) -> Way:
+    quantity = "saturated_rise" if signs.saturated_rise == signs.lost_rise else "dead_rise"
+    shown = crossed(quantity, signs.lost_rise, limits.DEAD_RISE, first_step=signs.last_epoch)
+    return limits.WEIGHT_GROWTH_DEAD, shown if signs.lost_rise > limits.DEAD_RISE.value else None
+
+
+def _rises(signs: Signs) -> Way:
+    share = signs.n_clear_rises / signs.n_epochs
+    shown = crossed(
+        "train_loss_rise_share",
+        share,
+        limits.RISE_SHARE,
+        first_step=signs.rows[0].epoch,
+        last_step=signs.last_epoch,
+    )
+    often = signs.n_clear_rises >= limits.RISES.value and share > limits.RISE_SHARE.value
+    return limits.WEIGHT_GROWTH, shown if often else None
+
+
+def _falling_short(signs: Signs) -> tuple[Way, ...]:
+    """What swollen weights need beside them where the accuracy falls short.
+
+    A tiny batch or a high momentum; a small batch and a validation loss that falls no more; or one that goes up and
+    down late, in a training whose train loss has risen too.
+    """
+    last = signs.last_epoch
+    tiny = crossed("batch_size", signs.batch_size, limits.SMALL_BATCH)
+    high = crossed("momentum", signs.situation.number("momentum"), limits.MOMENTUM_HIGH)
+    stalls = crossed(
+        "validation_loss_fall", signs.late_fall, NO_FALL, first_step=signs.late_epoch, last_step=last
+    )
+    noisy = crossed("validation_loss_noise", signs.late_noise, limits.LATE_NOISE, last_step=last)
+    jumps = signs.n_train_rises > 0 and signs.late_noise > limits.LATE_NOISE.value
+    return (
+        (limits.SWOLLEN_BY_FACTOR, tiny if has_tiny_batch(signs) else None),
+        (limits.SWOLLEN_BY_FACTOR, high if has_high_momentum(signs) else None),
+        (limits.SWOLLEN_BY_FACTOR, stalls if are_enlarged(signs) and signs.late_fall < 0.0 else None),
+        (limits.SWOLLEN_RESTLESS, noisy if jumps else None),
+    )
+
+
+def _is_calm(signs: Signs) -> bool:
+    """Whether the steps are not seen to be too large: no train loss that rose, or weights of the size they had.
+
+    Or whether there is nothing left to gain: the training has settled, or its answers are nearly all right.
+    """
+    has_kept = signs.n_train_rises == 0 or signs.weight_growth <= limits.SWOLLEN.value
+    return has_kept or signs.fit_ratio < limits.SETTLED.value or fits_well(signs.trial)
 
 
 def _jitter(trial: TrialRecord) -> tuple[Evidence, ...]:

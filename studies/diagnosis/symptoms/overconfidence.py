@@ -14,14 +14,27 @@ NAME = "overconfidence"
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """Confidence above accuracy, and a validation loss risen for good, in a network that knows its training data."""
+    """Confidence above accuracy, and a validation loss risen for good, in a network that knows its training data.
+
+    A note until it went on long after it knew all by heart: the last epochs of a sound training cost a little of the
+    loss, too, and buy accuracy with it.
+    """
     signs = Signs(trial=trial)
     if not signs.rows or has_diverged(trial):
         return None
     errors = signs.overconfidence / signs.accuracy_noise
     is_sure = errors > limits.OVERCONFIDENT.value and signs.loss_ratio < limits.MEMORIZED.value
-    if not (is_sure and signs.generalization_loss > limits.CONFIDENT_RISE.value):
+    if not (is_sure and signs.generalization_loss > limits.CONFIDENT_NOTED.value):
         return None
+    is_harm = (
+        signs.loss_ratio < limits.KNOWN_BY_HEART.value
+        and signs.generalization_loss > limits.CONFIDENT_RISE.value
+    )
+    rise, fit = (
+        (limits.CONFIDENT_RISE, limits.KNOWN_BY_HEART)
+        if is_harm
+        else (limits.CONFIDENT_NOTED, limits.MEMORIZED)
+    )
     causes = (
         Cause(name=CauseName.OVERCONFIDENCE, confidence=0.85),
         Cause(name=CauseName.OVERFITTING, confidence=0.5),
@@ -29,7 +42,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     return Finding(
         trial=trial.number,
         symptom=NAME,
-        severity=Severity.WARNING,
+        severity=Severity.WARNING if is_harm else Severity.NOTE,
         sentence=(
             f"Answers are given with {signs.overconfidence:.3f} more confidence than they deserve, and the "
             f"validation loss is {signs.generalization_loss:.0%} above its best."
@@ -46,14 +59,14 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
             crossed(
                 "validation_loss_rise",
                 signs.generalization_loss,
-                limits.CONFIDENT_RISE,
+                rise,
                 first_step=signs.late_epoch,
                 last_step=signs.last_epoch,
             ),
             crossed(
                 "loss_ratio",
                 signs.loss_ratio,
-                limits.MEMORIZED,
+                fit,
                 first_step=signs.late_epoch,
                 last_step=signs.last_epoch,
             ),

@@ -51,13 +51,24 @@ def _split_drift(trial: TrialRecord, data: DataProbe) -> Finding | None:
     said = "The train and validation splits hold the classes in different shares"
     return _found(
         trial,
-        CauseName.UNSTRATIFIED_SPLIT,
-        0.9,
+        _causes_of_drift(np.array(train, dtype=np.float64), np.array(validation, dtype=np.float64)),
         f"{said}: {unseen:.0%} of the validation samples are of classes that train lacks."
         if unseen > limits.UNSEEN_SHARE.value
         else f"{said} (Cramer's V {drift:.2f}).",
         evidence,
     )
+
+
+def _causes_of_drift(train: Counts, validation: Counts) -> tuple[Cause, ...]:
+    """Classes that are rare wherever they are may be missing in a part by chance: then it is they that are too rare."""
+    both = train + validation
+    unseen = (train == 0.0) & (validation > 0.0)
+    if np.any(unseen) and np.all(both[unseen] * limits.IMBALANCE_RATIO.value < both.max()):
+        return (
+            Cause(name=CauseName.CLASS_IMBALANCE, confidence=0.7),
+            Cause(name=CauseName.UNSTRATIFIED_SPLIT, confidence=0.6),
+        )
+    return (Cause(name=CauseName.UNSTRATIFIED_SPLIT, confidence=0.9),)
 
 
 def class_drift(train: Sequence[int], validation: Sequence[int]) -> tuple[float, float]:
@@ -90,9 +101,8 @@ def _imbalance(trial: TrialRecord, data: DataProbe) -> Finding | None:
     classes = "1 class is" if n_rare == 1 else f"{n_rare} classes are"
     sentence = f"{classes} more than {limits.IMBALANCE_RATIO.value:g} times rarer than the most frequent one"
     said = f", and answered worse by {harm[0].value:.0%}" if harm and severity is not Severity.NOTE else ""
-    return _found(
-        trial, CauseName.CLASS_IMBALANCE, 0.85, f"{sentence}{said}.", [skew, *harm], severity=severity
-    )
+    causes = (Cause(name=CauseName.CLASS_IMBALANCE, confidence=0.85),)
+    return _found(trial, causes, f"{sentence}{said}.", [skew, *harm], severity=severity)
 
 
 def _padded(data: DataProbe) -> Sequence[int]:
@@ -140,14 +150,12 @@ def _pooled(accuracy: Counts, n: Counts) -> tuple[float, float]:
 
 def _found(
     trial: TrialRecord,
-    name: CauseName,
-    confidence: float,
+    causes: tuple[Cause, ...],
     sentence: str,
     evidence: list[Evidence],
     *,
     severity: Severity = Severity.WARNING,
 ) -> Finding:
-    causes = (Cause(name=name, confidence=confidence),)
     return Finding(
         trial=trial.number,
         symptom=NAME,

@@ -15,8 +15,9 @@ NAME = "stale_gradients"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """More than a tenth of the backward passes add to gradients of steps already taken.
 
-    Accumulation over several minibatches is none: those gradients have not been used yet. A blocker by itself: what
-    such a loop computes is not what it was written to, however long it goes well.
+    Accumulation over several minibatches is none: those gradients have not been used yet. A blocker by itself where
+    gradients of many steps add up: what such a loop computes is not what it was written to, however long it goes
+    well. Zeroed at every second or third step it is a blocker where harm shows.
     """
     code = code_of(trial)
     if code is None or not code.stale_gradient_share > limits.STALE_SHARE.value:
@@ -31,6 +32,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         causes=causes,
         evidence=(crossed("stale_gradient_share", share, limits.STALE_SHARE),),
         remedies=remedies_for(causes, Situation(trial=trial)),
+        hurts_by_itself=share > limits.STALE_TOO_LONG.value,
     )
 
 

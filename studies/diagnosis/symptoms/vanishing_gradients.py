@@ -9,6 +9,7 @@ from studies.diagnosis.before_training import (
     MIN_LAYERS,
     crossed,
     fading_slope,
+    falls_short,
     gradient_ratio,
     gradients_fade,
     start_of,
@@ -55,8 +56,16 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     is_deep = len(layers) >= limits.FADING_LAYERS.value
     is_fading = fading_slope(layers) < (limits.FADING_SLOPE if is_deep else limits.FADING_STEEP).value
     if is_fading and (is_deep or _most_is_left(trial)):
-        return _fading(trial, layers, first=0, last=0, at_start=True, hurts_by_itself=False)
+        harms = _fits_poorly(trial)
+        return _fading(trial, layers, first=0, last=0, at_start=True, learned=True, hurts_by_itself=harms)
     return None
+
+
+def _fits_poorly(trial: TrialRecord) -> bool:
+    """Whether the accuracy falls short, on the training data as well, and no dead layer is to blame."""
+    is_dead = any(layer.dead_fraction > limits.DEAD_FRACTION.value for layer in _untrained(trial))
+    is_poor = falls_short(trial) and Signs(trial=trial).fit_ratio > limits.FIT_RATIO_NARROW.value
+    return is_poor and not is_dead
 
 
 def _most_is_left(trial: TrialRecord) -> bool:
@@ -96,6 +105,7 @@ def _fading(
     first: int,
     last: int,
     at_start: bool,
+    learned: bool = False,
     hurts_by_itself: bool = True,
 ) -> Finding:
     """The finding of a training whose gradients shrink geometrically on their way back."""
@@ -106,7 +116,7 @@ def _fading(
     )
     return _found(
         trial,
-        f"{said}: nothing was learned." if hurts_by_itself else f"{said}, before any update.",
+        f"{said}, before any update." if learned else f"{said}: nothing was learned.",
         crossed("gradient_norm_slope", slope, limits.FADING_SLOPE, first_step=first, last_step=last),
         at_start=at_start,
         hurts_by_itself=hurts_by_itself,
@@ -117,7 +127,7 @@ def _found(
     trial: TrialRecord, sentence: str, *evidence: Evidence, at_start: bool, hurts_by_itself: bool = True
 ) -> Finding:
     own = Suspicion(name=CauseName.VANISHING_GRADIENTS, confidence=0.9 if at_start else 0.6)
-    held = restraint(Signs(trial=trial)) if at_start and not hurts_by_itself else ()
+    held = restraint(Signs(trial=trial))
     if any(each.name is CauseName.UNDERCAPACITY for each in held):
         # Of a few units most pass nothing back by the luck of the draw: the gradients fade for want of units.
         own = dataclasses.replace(own, confidence=NARROW)

@@ -12,6 +12,12 @@ STALE_SHARE = Threshold(
     unit="of the backward passes",
     source=f"own design; near 1 without zero_grad, and 0 {CALIBRATED}",
 )
+STALE_TOO_LONG = Threshold(
+    value=0.7,
+    unit="of the backward passes",
+    source=f"{OWN}; up to 2/3 no more than three gradients add up, a step twice as long on average",
+)
+"""Below, a fault only where harm shows."""
 EVALUATION_TRAIN_MODE_SHARE = Threshold(
     value=0.9,
     unit="of the evaluating passes",
@@ -79,17 +85,17 @@ LEAK_ACCURACY_FEW_CLASSES = Threshold(
 )
 LEAK_FEW_CLASSES = Threshold(value=4, unit="classes", source=OWN)
 IMBALANCE_RATIO = Threshold(
-    value=10,
+    value=6.5,
     unit="most / least frequent class",
-    source="SageMaker Debugger, ClassImbalance: 10; deepchecks: 0.1",
+    source=f"{OWN}; SageMaker Debugger: 10; 4.2 does no harm, 9.8 does (benchmarks/diagnosis, all sets)",
 )
 RARE_CLASS_DEFICIT = Threshold(
-    value=0.1, unit="accuracy of the other classes - that of the rare ones", source=f"{OWN}; beyond chance"
+    value=0.05, unit="accuracy of the other classes - that of the rare ones", source=f"{OWN}; beyond chance"
 )
 RARE_CLASS_P_VALUE = Threshold(
-    value=0.01,
+    value=0.03,
     unit="chance of so few right answers, were the rare classes as easy as the others",
-    source=f"{OWN}; a binomial test at the usual level: most classes so rare are answered worse",
+    source=f"{OWN}; a binomial test near the usual level: most classes so rare are answered worse",
 )
 SPLIT_P_VALUE = Threshold(
     value=1e-3, unit="p of a chi-square test of the splits' classes", source="deepchecks: label drift"
@@ -103,9 +109,9 @@ UNSEEN_SHARE = Threshold(
     source="deepchecks: new labels > 0.5%",
 )
 LABEL_MIXING = Threshold(
-    value=0.8,
+    value=0.9,
     unit="entropy of a minibatch's labels / that when shuffled",
-    source=f"own design; 1 is shuffled; at least 0.998 {CALIBRATED}",
+    source=f"{OWN}; 1 is shuffled; sound runs of all sets have 0.97 and more, minibatches of 16 too",
 )
 LABEL_MIXING_SORTED = Threshold(
     value=0.5, unit="entropy of a minibatch's labels / that when shuffled", source=f"{OWN}; 0 is sorted"
@@ -135,6 +141,16 @@ INPUT_SHIFT = Threshold(
     value=0.3,
     unit="deviations between train and validation inputs",
     source=f"own design; at most 0.15 {CALIBRATED}, with augmentation",
+)
+INPUT_SHIFT_LAGGING = Threshold(
+    value=0.18,
+    unit="deviations between train and validation inputs, where validation lags",
+    source=f"{OWN}; between the 0.15 of sound augmentation and the 0.215 that broke trainings",
+)
+SHIFT_LOSS_RATIO = Threshold(
+    value=1,
+    unit="validation / train loss, from the first epoch on",
+    source=f"{OWN}; 0.6 and less with augmentation, which is harder to train on than to validate on",
 )
 SHIFT_GAP = Threshold(
     value=0.10,

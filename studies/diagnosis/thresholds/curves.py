@@ -5,6 +5,8 @@ from studies.diagnosis.thresholds.threshold import OWN, Threshold
 SET = "set between healthy and faulty trainings (benchmarks/diagnosis/profile.json)"
 """Own design, and looked at on calibration runs; the profile says how far healthy ones stay from it."""
 
+ALL_SETS = "set in the gap between sound and slow trainings of all lists, both transfer sets and stress"
+
 # --- when anything may be judged
 
 PERSISTENCE = Threshold(value=3, unit="checks in a row", source=f"{OWN}; one bad epoch is noise")
@@ -77,6 +79,10 @@ OSCILLATION_REVERSALS = Threshold(value=2, unit="turns up or down in the window"
 
 # --- steps that are too large
 
+DEVELOPED_RATES = (
+    "set between sound and faulty runs of calibration, blind, fresh, both transfer sets and stress"
+)
+
 BURST = Threshold(
     value=1.5,
     unit="times the loss before the first update",
@@ -109,15 +115,27 @@ OSCILLATION_NOISE_FLOORS = Threshold(
 MOMENTUM_HIGH = Threshold(
     value=0.95, unit="momentum", source=f"{OWN}: the effective rate is more than 20x the nominal one"
 )
-SMALL_BATCH = Threshold(value=4, unit="samples of one optimizer step", source=OWN)
+SMALL_BATCH = Threshold(
+    value=8, unit="samples of one optimizer step", source=f"{OWN}; sound trainings are seldom below 16"
+)
 NOISY_BATCH = Threshold(
     value=16,
     unit="samples of one optimizer step",
     source=f"{OWN}; a batch of so few may be what makes steps too large, a smaller rate mends it as well",
 )
+SWOLLEN_RESTLESS = Threshold(
+    value=2,
+    unit="times the norm of the untrained weights, with a noisy validation loss and a train loss that rose",
+    source=f"{DEVELOPED_RATES}: sound ones 1.94 at most, rates and momentums that are too high 2.2 and more",
+)
+LATE_NOISE = Threshold(
+    value=0.06,
+    unit="relative epoch-to-epoch noise of the validation loss over its second half",
+    source=f"{DEVELOPED_RATES}: 0.05 with swollen weights in sound ones",
+)
 SWOLLEN_BY_FACTOR = Threshold(
     value=1.8,
-    unit="times the norm of the untrained weights, with momentum above MOMENTUM_HIGH or a batch of NOISY_BATCH",
+    unit="times the norm of the untrained weights, with momentum above MOMENTUM_HIGH or a batch of NOISY_BATCH at most",
     source=f"{SET}; 1.2 to 1.8 is usual",
 )
 BURST_DEATHS = Threshold(
@@ -165,7 +183,49 @@ UPDATE_RATIO_CREEPING = Threshold(
     source=f"{OWN}: the geometric middle of UPDATE_RATIO_LOW and UPDATE_RATIO_SLOW",
 )
 FEW_EPOCHS = Threshold(value=4, unit="epochs", source=OWN)
-FEW_STEPS_PER_EPOCH = Threshold(value=8, unit="optimizer steps an epoch", source=OWN)
+FEW_STEPS_PER_EPOCH = Threshold(
+    value=12,
+    unit="optimizer steps an epoch",
+    source=f"{OWN}; a sound large batch has as few, and reaches its end",
+)
+USUAL_PATH = Threshold(
+    value=2,
+    unit="norms of the weights, all updates laid end to end",
+    source=f"{ALL_SETS}: the median of sound trainings; 19 of 20 go more than 0.78, 19 of 20 slow ones less than 0.73",
+)
+UPDATE_RATIO_USUAL = Threshold(
+    value=6e-3, unit="‖Δw‖ / ‖w‖", source=f"{ALL_SETS}: the median of sound trainings"
+)
+LONG_PATH = Threshold(
+    value=1.6,
+    unit="norms of the weights, all updates laid end to end",
+    source=f"{ALL_SETS}: what is on its way too long has gone 1.5 at most; who has gone farther is not slow",
+)
+FEW_STEPS_IN_ALL = Threshold(
+    value=100,
+    unit="optimizer steps of a training of few epochs",
+    source=f"{OWN}; what they do not teach, more may",
+)
+SHARE_OF_ERROR = Threshold(
+    value=0.1,
+    unit="of the validation error, that a path of USUAL_PATH promises to take away",
+    source=f"{OWN}; a training that is slow for certain has 0.2 and more, the noise of a flat loss 0.02",
+)
+FIT_RATIO_SHORT_PATH = Threshold(
+    value=0.5,
+    unit="train loss or error / that of validation, after a short path",
+    source=f"{ALL_SETS}: 49 of 50 slow ones have 0.53 and more, half of the sound ones so short less than 0.44",
+)
+GAIN_OF_PATH = Threshold(
+    value=4.5,
+    unit="standard errors of accuracy that a path of USUAL_PATH promises",
+    source=f"{ALL_SETS}: 9 of 10 slow trainings have 4.7 and more, sound ones (less stress) 3.4 at most",
+)
+LOW_RATE_SHARE = Threshold(
+    value=0.62,
+    unit="share of the steps at less than a tenth of the peak rate",
+    source=f"{ALL_SETS}: 0.5 at most where sound (exponential to 1%), 0.75 where the rate was gone too soon",
+)
 CLIP_FRACTION = Threshold(
     value=0.5, unit="share of clipped steps", source="Deep Learning Tuning Playbook: > 50 %"
 )
@@ -188,9 +248,21 @@ DECAY_SHARE = Threshold(
     unit="share of weight decay in an update",
     source="TheDeepChecker: overwhelming regularization (own number)",
 )
-FIT_RATIO_DECAY = Threshold(value=0.65, unit="train loss or error / that of validation", source=SET)
+SHRUNK = Threshold(
+    value=0.8,
+    unit="times the norm of the untrained weights",
+    source=f"{DEVELOPED_RATES}: sound ones 0.94 and more, decayed ones 0.70 at most",
+)
+FIT_RATIO_SHRUNK = Threshold(
+    value=0.3,
+    unit="train loss or error / that of validation, of shrunk weights at an accuracy that falls short",
+    source=f"{DEVELOPED_RATES}: 0.39 and more where decay costs accuracy; no sound run has shrunk so far",
+)
+FIT_RATIO_DECAY = Threshold(value=0.55, unit="train loss or error / that of validation", source=SET)
 TRAIN_MODE_COST = Threshold(
-    value=0.07, unit="accuracy on training samples, eval mode - train mode", source=SET
+    value=0.22,
+    unit="accuracy on training samples, eval mode - train mode",
+    source=f"{DEVELOPED_RATES}: the usual dropout costs 0.13 at most, one that is too strong 0.24 and more",
 )
 TRAIN_MODE_LOSS = Threshold(
     value=0.05,
@@ -209,11 +281,21 @@ NARROW_LAYERS = Threshold(
     unit="units of the widest hidden layer",
     source=f"{OWN}; estimated from the untrained weights, so well below SMALL_WIDTH",
 )
+FIT_RATIO_FEW_UNITS = Threshold(
+    value=0.35,
+    unit="train loss or error / that of validation, of a few units at an accuracy that falls short",
+    source=f"{DEVELOPED_RATES}: 0.39 and more where units are wanting",
+)
 FIT_RATIO_NARROW = Threshold(value=0.55, unit="train loss or error / that of validation", source=SET)
 
 # --- validation that falls behind
 
-GAP = Threshold(value=0.09, unit="train - validation accuracy", source="AutoTrainer, DeepFD: 0.07 to 0.10")
+BY_HEART = "set in the widest gap of all sets of benchmarks/diagnosis: a sound training"
+GAP = Threshold(
+    value=0.1,
+    unit="train - validation accuracy",
+    source="AutoTrainer, DeepFD: 0.07 to 0.10; sound trainings of the benchmark have 0.083 at most, overfitted 0.11",
+)
 GAP_ERRORS = Threshold(value=2, unit="standard errors of the validation accuracy", source=SET)
 MEMORIZED_GAP = Threshold(value=0.05, unit="train loss / validation loss", source=SET)
 GENERALIZATION_LOSS = Threshold(
@@ -221,10 +303,15 @@ GENERALIZATION_LOSS = Threshold(
     unit="relative rise of the validation loss over its minimum",
     source="Prechelt 1998: GL; 5 % is noise here",
 )
-CONFIDENT_RISE = Threshold(
+CONFIDENT_NOTED = Threshold(
     value=0.07,
     unit="relative rise of the validation loss over its minimum",
     source="Prechelt 1998: GL > 5 % (own number)",
+)
+CONFIDENT_RISE = Threshold(
+    value=0.18,
+    unit="relative rise of the validation loss over its minimum",
+    source=f"{BY_HEART} rises by 0.13 at most, overconfident ones by 0.24 and more",
 )
 OVERCONFIDENT = Threshold(
     value=3, unit="standard errors of accuracy, confidence above it", source=f"{OWN}, after Guo et al. 2017"
@@ -235,6 +322,11 @@ SETTLED = Threshold(
     source=f"{OWN}: who fits so well has settled, whatever became of the weights",
 )
 MEMORIZED = Threshold(value=0.03, unit="train loss / validation loss", source=SET)
+KNOWN_BY_HEART = Threshold(
+    value=0.0045,
+    unit="train loss / validation loss",
+    source=f"{BY_HEART} 0.006 and more where the loss rises by 0.18, overconfident ones have 0.003 at most",
+)
 
 # --- labels that cannot be learned
 
@@ -252,6 +344,12 @@ LEARNED_BY_ROTE = Threshold(
     unit="train loss / validation loss",
     source=f"{DEVELOPED}; above it nothing is learned of single samples",
 )
+DOUBTED_ERROR = Threshold(
+    value=0.1,
+    unit="validation error at the least validation loss",
+    source=f"{DEVELOPED}: 0.21 and more; sound trainings that doubt all alike have 0.035 at most",
+)
+"""Fewer errors than so are no many wrong labels, however they surprise."""
 UNDERCONFIDENT = Threshold(
     value=0.1,
     unit="accuracy above confidence, on validation",

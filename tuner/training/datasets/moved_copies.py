@@ -1,0 +1,65 @@
+"""Which validation samples stand in the train split moved by a pixel or two, or mirrored.
+
+So does augmentation before the split leave them: no value stands where it stood, and the network has seen the sample
+all the same.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from studies.readings import NAN
+from tuner.training.datasets.copies import sample_numbers
+
+MOST_ASKED = 500
+"""Validation samples that are looked up: 5 of them are 1%."""
+FURTHEST = 2
+"""Pixels or steps along each of the last two axes."""
+SIDE_PER_STEP = 8
+"""Pixels of a side for each step: what is compared is the middle, and a small one is the same by chance."""
+RICH = 8
+"""Different values in the middle of a sample: boards, masks and blank images of fewer are alike by chance."""
+_SEED = 0
+
+
+def moved_fraction(train_x: Tensor, validation_x: Tensor) -> float:
+    """Share of the validation samples whose middle is that of a train sample after a move or a reflection.
+
+    Of some of the validation samples, [m, ..., height, width] or [m, ..., length]; those that are in the train split
+    as they are do not count. NaN where samples have no sides to move along, or cannot be compared.
+    """
+    is_comparable = train_x.shape[1:] == validation_x.shape[1:] and train_x.dtype == validation_x.dtype
+    if not is_comparable or train_x.ndim < 3 or not len(train_x) or not len(validation_x):
+        return NAN
+    reaches = [min(FURTHEST, side // SIDE_PER_STEP) for side in train_x.shape[-2:]]
+    if not any(reaches):
+        return NAN
+    places = torch.randperm(len(validation_x), generator=torch.Generator().manual_seed(_SEED))[:MOST_ASKED]
+    asked = validation_x.detach()[places.to(validation_x.device)]
+    known, *moved = sample_numbers(_middle(train_x.detach(), reaches, (0, 0)), *_moved(asked, reaches))
+    is_found = np.isin(np.stack(moved), known)
+    return float((is_found[1:].any(0) & ~is_found[0] & _is_rich(_middle(asked, reaches, (0, 0)))).mean())
+
+
+def _moved(x: Tensor, reaches: list[int]) -> list[Tensor]:
+    """The middles of ``x`` as it is, then of all its moves and reflections."""
+    down, right = reaches
+    steps = [(i, j) for i in range(-down, down + 1) for j in range(-right, right + 1)]
+    others = [_middle(x, reaches, step) for step in steps if step != (0, 0)]
+    mirrored = [_middle(x.flip(-1), reaches, step) for step in steps]
+    return [_middle(x, reaches, (0, 0)), *others, *mirrored]
+
+
+def _middle(x: Tensor, reaches: list[int], step: tuple[int, int]) -> Tensor:
+    """What is left of ``x`` without ``reaches`` at the ends of the last two axes, seen a ``step`` away."""
+    height, width = (side - 2 * reach for side, reach in zip(x.shape[-2:], reaches, strict=True))
+    top, left = (reach + by for reach, by in zip(reaches, step, strict=True))
+    return x[..., top : top + height, left : left + width]
+
+
+def _is_rich(x: Tensor) -> npt.NDArray[np.bool_]:
+    """Whether each sample has enough different values, [n]."""
+    values = np.sort(x.reshape(len(x), -1).cpu().numpy(), axis=1)
+    rich: npt.NDArray[np.bool_] = (np.diff(values, axis=1) != 0).sum(1) + 1 >= RICH
+    return rich
