@@ -126,7 +126,9 @@ def _falling_short(signs: Signs) -> tuple[Way, ...]:
         "validation_loss_fall", signs.late_fall, NO_FALL, first_step=signs.late_epoch, last_step=last
     )
     noisy = crossed("validation_loss_noise", signs.late_noise, limits.LATE_NOISE, last_step=last)
-    jumps = signs.n_train_rises > 0 and signs.late_noise > limits.LATE_NOISE.value
+    # A train loss is noisy for other reasons: dropout, and the updates within the epoch.
+    is_read = bool(np.all(np.isfinite(trained(signs.trial, "validation_loss"))))
+    jumps = is_read and signs.n_train_rises > 0 and signs.late_noise > limits.LATE_NOISE.value
     return (
         (limits.SWOLLEN_BY_FACTOR, tiny if has_tiny_batch(signs) else None),
         (limits.SWOLLEN_BY_FACTOR, high if has_high_momentum(signs) else None),
