@@ -12,6 +12,7 @@ from studies.diagnosis import thresholds as limits
 from studies.diagnosis.curves import Curve
 from studies.diagnosis.reference import trained, untrained_loss
 from studies.diagnosis.signs import Signs
+from studies.diagnosis.thresholds import Threshold
 from studies.readings import NAN
 
 LOW_RATE = 0.1
@@ -90,11 +91,11 @@ def _times_to_usual(signs: Signs) -> float:
     return limits.USUAL_PATH.value / length if length > 0.0 else NAN
 
 
-def stopped_short(signs: Signs) -> bool:
+def stopped_short(signs: Signs, gain: Threshold = limits.GAIN_OF_PATH) -> bool:
     """Whether the weights went less far than usual, the fit is poor for it, and going on promises clearly more."""
     is_poor = signs.fit_ratio > limits.FIT_RATIO_SHORT_PATH.value and not is_good(signs)
     falls = share_of_error(signs, _times_to_usual(signs)) > limits.SHARE_OF_ERROR.value
-    return is_poor and falls and gain_of_path(signs) > limits.GAIN_OF_PATH.value
+    return is_poor and falls and gain_of_path(signs) > gain.value
 
 
 def low_rate_share(signs: Signs) -> float:

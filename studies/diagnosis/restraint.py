@@ -86,8 +86,11 @@ def _dropout(signs: Signs) -> Suspicion | None:
 def _undercapacity(signs: Signs) -> Suspicion | None:
     """Few units or no hidden layer at all, and a fit that is as poor on train as on validation, or falls short."""
     evidence = _few_units(signs)
-    limit = limits.FIT_RATIO_FEW_UNITS if falls_short(signs.trial) else limits.FIT_RATIO_NARROW
-    if evidence is None or not signs.fit_ratio > limit.value:
+    if evidence is None:
+        return None
+    is_tiny = evidence.value <= limits.NARROW_LAYERS.value
+    limit = limits.FIT_RATIO_FEW_UNITS if is_tiny and falls_short(signs.trial) else limits.FIT_RATIO_NARROW
+    if not signs.fit_ratio > limit.value:
         return None
     return Suspicion(
         name=CauseName.UNDERCAPACITY,

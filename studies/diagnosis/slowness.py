@@ -51,7 +51,9 @@ def _is_on_its_way(signs: Signs) -> bool:
     if is_good(signs) or went_far or not signs.fit_ratio > fit.value:
         return False
     has_hardly_begun = signs.explained < 1.0 - limits.LOST_LEARNING.value
-    return _falls(signs) and (has_hardly_begun or expected_gain(signs) > gain.value)
+    # A steep end promises much by itself; the way that is left to go says whether it is to be had.
+    is_near = not _is_short(signs) and gain_of_path(signs) < limits.GAIN_LEFT.value
+    return _falls(signs) and (has_hardly_begun or (expected_gain(signs) > gain.value and not is_near))
 
 
 def _is_short(signs: Signs) -> bool:
@@ -173,7 +175,9 @@ def _best_is_late(losses: Curve) -> bool:
 
 def _batch_too_large(signs: Signs) -> Suspicion | None:
     """Few steps an epoch; before a low rate where the steps lack more in number than in size."""
-    if not (is_unfinished(signs) and signs.steps_per_epoch <= limits.FEW_STEPS_PER_EPOCH.value):
+    is_few = is_unfinished(signs) and signs.steps_per_epoch <= limits.FEW_STEPS_PER_EPOCH.value
+    is_handful = signs.steps_per_epoch <= limits.HANDFUL_PER_EPOCH.value
+    if not (is_few or (is_handful and stopped_short(signs, limits.GAIN_OF_FEW_STEPS))):
         return None
     evidence = _over_all("steps_per_epoch", signs.steps_per_epoch, limits.FEW_STEPS_PER_EPOCH, signs)
     usual = limits.UPDATE_RATIO_USUAL.value

@@ -131,7 +131,7 @@ def test_a_few_rare_samples_are_evidence_when_all_are_wrong(
 ) -> None:
     """Three of three, or five of eighteen, where others are right 95 times in a hundred."""
     trial = with_data(
-        train_class_counts=(4_800,) * 9 + (4 * n_rare,), validation_class_counts=(1_200,) * 9 + (n_rare,)
+        train_class_counts=(4_800,) * 9 + (60,), validation_class_counts=(1_200,) * 9 + (n_rare,)
     )
     assert bool(findings(with_class_accuracy(trial, (0.95,) * 9 + (accuracy,)))) == found
 

@@ -114,14 +114,14 @@ def test_decay_is_no_cause_where_the_weights_have_not_shrunk() -> None:
 
 def test_fewer_units_than_classes_are_a_bottleneck() -> None:
     """Nine for ten classes, or for three."""
-    ten = trained(1.2, config={"width": 9}, data=made_trials.DATA)
+    ten = trained(1.2, fit=0.6, config={"width": 9}, data=made_trials.DATA)
     three = dataclasses.replace(
         made_trials.DATA,
         train_class_counts=(10_000,) * 3,
         validation_class_counts=(2_000,) * 3,
     )
     assert names(ten) == ["undercapacity"]
-    assert names(trained(1.2, config={"width": 9}, data=three)) == []
+    assert names(trained(1.2, fit=0.6, config={"width": 9}, data=three)) == []
 
 
 def burst(growth: float, accuracy: float = 0.85) -> TrialRecord:

@@ -190,7 +190,7 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
     (thresholds.EXPLOSION_RATIO, lambda x: climbing(1.5, 1.5 * x), "divergence", True),
     (thresholds.LOST_LEARNING, lambda x: climbing(0.5, LN10 * x), "divergence", True),
     (thresholds.GENERALIZATION_LOSS, rising, "overfitting", True),
-    (thresholds.GAP, lambda x: gapped(0.85, x), "overfitting", True),
+    (thresholds.GAP_UNLEARNED, lambda x: gapped(0.85, x), "overfitting", True),
     (thresholds.POOR_FIT_ERROR_RATIO, lambda x: behind(0.1 * x), "underfitting", True),
     (
         thresholds.CLIP_FRACTION,
@@ -212,7 +212,7 @@ BOUNDARIES: list[tuple[Threshold, Make, str, bool]] = [
     (thresholds.WEIGHT_GROWTH, lambda x: swelling(x, restless=True), "oscillation", True),
     (thresholds.WEIGHT_GROWTH_DEAD, lambda x: swelling(x, dead=0.45), "oscillation", True),
     (thresholds.DEAD_RISE, lambda x: swelling(2.5, dead=0.1 + x), "oscillation", True),
-    (thresholds.FIT_RATIO_UNFINISHED, lambda x: slow(fit=x), "slow_training", True),
+    (thresholds.FIT_RATIO_UNFINISHED, lambda x: slow(fit=x, update_ratio=2.3e-3), "slow_training", True),
     (thresholds.UPDATE_RATIO_SLOW, lambda x: slow(update_ratio=x), "learning_rate_too_low", False),
     (
         thresholds.GOOD_ENOUGH,

@@ -41,6 +41,14 @@ def test_outputs_that_grow_at_every_layer_are_exploding_gradients() -> None:
     ]
 
 
+@pytest.mark.parametrize(("n_hidden", "are_listed"), [(4, True), (3, True), (2, False)])
+def test_growth_over_few_layers_is_an_alternative(n_hidden: int, are_listed: bool) -> None:
+    """The initialization comes first there, and growing gradients second; over two layers nothing tells them."""
+    start = with_start(train_loss=500.0, layers=_deep([2.0**n for n in range(n_hidden + 1)]))
+    expected = [CauseName.BAD_INITIALIZATION, *[CauseName.EXPLODING_GRADIENTS] * are_listed]
+    assert [cause.name for cause in the_finding(start).causes] == expected
+
+
 def test_a_loss_far_from_guessing_before_any_update_is_a_bad_initialization() -> None:
     """A step-0 loss of 40 where 2.3 is due names the initialization; what follows is its consequence."""
     diverged = trial_of((0.9, NAN), outcome=Outcome.DIVERGED, probe=step_zero(train_loss=40.0))

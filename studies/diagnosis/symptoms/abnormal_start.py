@@ -52,9 +52,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         return None
     is_large = any(layer.weight_gain > limits.WEIGHT_GAIN_HIGH.value for layer in probe.layers)
     is_lazy = (is_large or bool(growth)) and excess > limits.INITIAL_LOSS_EXCESS.value
-    causes = [Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.6 if growth else 0.85)]
-    if growth:
-        causes.insert(0, Cause(name=CauseName.EXPLODING_GRADIENTS, confidence=0.85))
+    causes = _causes(probe, is_growing=bool(growth))
     return Finding(
         trial=trial.number,
         symptom=NAME,
@@ -65,6 +63,19 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         remedies=remedies_for(causes, Situation(trial=trial)),
         hurts_by_itself=is_lazy and falls_short(trial),
     )
+
+
+def _causes(probe: StepZeroProbe, *, is_growing: bool) -> list[Cause]:
+    """Outputs that grow over few layers are large for the same reason as any: then both are possible."""
+    if is_growing:
+        return [
+            Cause(name=CauseName.EXPLODING_GRADIENTS, confidence=0.85),
+            Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.6),
+        ]
+    causes = [Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.85)]
+    if growth_per_layer(probe.layers, at_least=MIN_LAYERS) > limits.GROWTH_PER_LAYER.value:
+        causes.append(Cause(name=CauseName.EXPLODING_GRADIENTS, confidence=0.6))
+    return causes
 
 
 def _initial_loss(excess: float) -> tuple[str, Evidence]:
@@ -89,11 +100,15 @@ def _growth(probe: StepZeroProbe) -> list[tuple[str, Evidence]]:
     return []
 
 
-def growth_per_layer(layers: Sequence[LayerProbe]) -> float:
-    """The geometric mean of the growth of the outputs' deviation over the hidden layers; NaN for too few layers."""
+def growth_per_layer(layers: Sequence[LayerProbe], at_least: int | None = None) -> float:
+    """The geometric mean of the growth of the outputs' deviation over the hidden layers.
+
+    NaN for fewer hidden layers than ``at_least``, by default GROWING_LAYERS.
+    """
+    fewest = limits.GROWING_LAYERS.value if at_least is None else at_least
     stds = np.array([layer.output_std for layer in layers[:-1]], dtype=np.float64)
     stds = stds[np.isfinite(stds) & (stds > 0.0)]
-    if len(stds) < limits.GROWING_LAYERS.value:
+    if len(stds) < fewest:
         return math.nan
     return float(10.0 ** np.polyfit(np.arange(len(stds)), np.log10(stds), deg=1)[0])
 

@@ -30,7 +30,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     has_settled = signs.fit_ratio < limits.SETTLED.value
     has_lost_units = signs.lost_rise > limit.value and not has_settled
     is_pushed = signs.weight_growth > limits.SWOLLEN.value and not _has_restarts(signs)
-    harms = has_lost_units or (is_pushed and falls_short(trial))
+    harms = has_lost_units or (is_pushed and _leaves_errors(signs))
     causes = _causes(signs)
     return Finding(
         trial=trial.number,
@@ -44,6 +44,12 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         evidence=(crossed("early_burst", signs.early_burst, limits.EARLY_BURST),),
         remedies=remedies_for(causes, signs.situation),
     )
+
+
+def _leaves_errors(signs: Signs) -> bool:
+    """Whether its accuracy falls short; after a burst beyond any doubt fewer errors are enough to say so."""
+    is_violent = signs.early_burst > limits.VIOLENT_BURST.value
+    return falls_short(signs.trial) or (is_violent and signs.late_error > limits.ERRORS_AFTER_BURST.value)
 
 
 def _has_restarts(signs: Signs) -> bool:

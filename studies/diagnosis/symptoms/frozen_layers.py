@@ -8,6 +8,7 @@ from studies.diagnosis.before_training import code_of, crossed, falls_short, sta
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -25,8 +26,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     """Layers without gradient or optimizer, layers that stand still while others move, or untrainable layers.
 
     Untrainable layers that were trained before are frozen by design: a note. Large ones that are as an initialization
-    leaves them are a fault where the accuracy falls short; others where harm shows: whether a small layer is fresh or
-    trained cannot be seen from its weights.
+    leaves them are a fault where the accuracy falls short; layers too small to tell by their weights where even the
+    training data is fitted poorly, as random features are; others where harm shows.
     """
     return _cut_off(trial) or _standing_still(trial) or _untrainable(trial)
 
@@ -121,6 +122,8 @@ def _untrainable(trial: TrialRecord) -> Finding | None:
     distance = min(
         (d for layer in layers if math.isfinite(d := layer.initialization_distance)), default=math.nan
     )
+    if math.isnan(distance) and math.isfinite(ratio):
+        return _too_small_to_tell(trial, said, spectrum)
     if not distance < limits.NEVER_TRAINED.value:
         said = f"{said}, and show no sign of an earlier training."
         return _found(trial, said, (spectrum,), hurts_by_itself=False)
@@ -130,6 +133,24 @@ def _untrainable(trial: TrialRecord) -> Finding | None:
         (crossed("initialization_distance", distance, limits.NEVER_TRAINED, first_step=0), spectrum),
         hurts_by_itself=falls_short(trial),
     )
+
+
+def _too_small_to_tell(trial: TrialRecord, said: str, spectrum: Evidence) -> Finding:
+    """Layers whose weights tell nothing are judged by what the network makes of the data that it was trained on."""
+    signs = Signs(trial=trial)
+    error = 1.0 - signs.late("probe_accuracy")
+    if not error > limits.FROZEN_FIT_ERROR.value:
+        said = f"{said}, and show no sign of an earlier training."
+        return _found(trial, said, (spectrum,), hurts_by_itself=False)
+    misfit = crossed(
+        "probe_error",
+        error,
+        limits.FROZEN_FIT_ERROR,
+        first_step=signs.late_epoch,
+        last_step=signs.last_epoch,
+    )
+    said = f"{said}, show no sign of an earlier training, and leave {error:.0%} of the training data wrong."
+    return _found(trial, said, (misfit, spectrum))
 
 
 def _found(

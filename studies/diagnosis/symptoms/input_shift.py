@@ -21,11 +21,14 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     """Inputs shifted by a fifth of a deviation, with a validation that lags from the first epoch on.
 
     A gap that opens with time is overfitting. Without one, a shift by a third of a deviation may be a strong
-    augmentation that is meant so: a fault only if the fit suffers.
+    augmentation that is meant so: a fault only if the fit suffers. Validation inputs that nobody saw are judged by the
+    lag alone.
     """
     data, lag = data_of(trial), _lag(trial)
     if data is None:
         return None
+    if math.isnan(data.input_shift) and not data.validation_class_counts:
+        return _unseen(trial)
     rule = limits.INPUT_SHIFT if lag is None or _has_other_classes(data) else limits.INPUT_SHIFT_LAGGING
     if not data.input_shift > rule.value:
         return None
@@ -41,6 +44,51 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         evidence=(shift,) if lag is None else (shift, lag[1]),
         remedies=remedies_for(causes, Situation(trial=trial)),
         hurts_by_itself=lag is not None,
+    )
+
+
+def _unseen(trial: TrialRecord) -> Finding | None:
+    """A validation that lags in each of the first epochs, of which the loop gave nothing but the numbers.
+
+    The running accuracy of a first epoch is one of samples never seen before: what is known by heart cannot raise it.
+    The training data must be ahead in eval mode too, or batch statistics may be what validation suffers from.
+    """
+    gap, probe_gap = first_gap(trial), _first_probe_gap(trial)
+    if gap is None or probe_gap is None or not min(gap.value, probe_gap.value) > limits.SHIFT_GAP.value:
+        return None
+    causes = (
+        Cause(name=CauseName.AUGMENTATION_DRIFT, confidence=0.7),
+        Cause(name=CauseName.UNSTRATIFIED_SPLIT, confidence=0.4),
+    )
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=Severity.WARNING,
+        sentence=(
+            f"Validation lags by {gap.value:.0%} from the first epoch on, before anything can be known by heart: "
+            "its samples are of another kind than those trained on."
+        ),
+        causes=causes,
+        evidence=(gap, probe_gap),
+        remedies=remedies_for(causes, Situation(trial=trial)),
+    )
+
+
+def _first_probe_gap(trial: TrialRecord) -> Evidence | None:
+    """The least gap between the accuracy of training samples in eval mode and validation's, in the first epochs.
+
+    None where it was not read, and of fewer epochs than persistence takes.
+    """
+    rows = trained_rows(trial)[: int(limits.PERSISTENCE.value)]
+    gaps = [row.probe_accuracy - row.validation_accuracy for row in rows]
+    if len(gaps) < limits.PERSISTENCE.value or not all(map(math.isfinite, gaps)):
+        return None
+    return crossed(
+        "probe_accuracy_gap",
+        min(gaps),
+        limits.SHIFT_GAP,
+        first_step=rows[0].epoch,
+        last_step=rows[-1].epoch,
     )
 
 

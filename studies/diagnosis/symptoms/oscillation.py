@@ -128,7 +128,9 @@ def _falling_short(signs: Signs) -> tuple[Way, ...]:
     noisy = crossed("validation_loss_noise", signs.late_noise, limits.LATE_NOISE, last_step=last)
     # A train loss is noisy for other reasons: dropout, and the updates within the epoch.
     is_read = bool(np.all(np.isfinite(trained(signs.trial, "validation_loss"))))
-    jumps = is_read and signs.n_train_rises > 0 and signs.late_noise > limits.LATE_NOISE.value
+    is_noisy = is_read and signs.n_train_rises > 0 and signs.late_noise > limits.LATE_NOISE.value
+    # Who still falls by more than it goes up and down is on its way, however large its weights.
+    jumps = is_noisy and not signs.late_fall > limits.FALL_OVER_NOISE.value * signs.late_noise
     return (
         (limits.SWOLLEN_BY_FACTOR, tiny if has_tiny_batch(signs) else None),
         (limits.SWOLLEN_BY_FACTOR, high if has_high_momentum(signs) else None),
@@ -142,7 +144,7 @@ def _is_calm(signs: Signs) -> bool:
 
     Or whether there is nothing left to gain: the training has settled, or its answers are nearly all right.
     """
-    has_kept = signs.n_train_rises == 0 or signs.weight_growth <= limits.SWOLLEN.value
+    has_kept = signs.n_train_rises == 0 or signs.weight_growth <= limits.SWOLLEN_RESTLESS.value
     return has_kept or signs.fit_ratio < limits.SETTLED.value or fits_well(signs.trial)
 
 

@@ -23,13 +23,14 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     if not signs.rows or has_diverged(trial):
         return None
     errors = signs.overconfidence / signs.accuracy_noise
-    is_sure = errors > limits.OVERCONFIDENT.value and signs.loss_ratio < limits.MEMORIZED.value
-    if not (is_sure and signs.generalization_loss > limits.CONFIDENT_NOTED.value):
-        return None
     is_harm = (
         signs.loss_ratio < limits.KNOWN_BY_HEART.value
         and signs.generalization_loss > limits.CONFIDENT_RISE.value
     )
+    sure = limits.OVERCONFIDENT_BY_HEART if is_harm else limits.OVERCONFIDENT
+    is_sure = errors > sure.value and signs.loss_ratio < limits.MEMORIZED.value
+    if not (is_sure and signs.generalization_loss > limits.CONFIDENT_NOTED.value):
+        return None
     rise, fit = (
         (limits.CONFIDENT_RISE, limits.KNOWN_BY_HEART)
         if is_harm
@@ -52,7 +53,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
             crossed(
                 "overconfidence_in_standard_errors",
                 errors,
-                limits.OVERCONFIDENT,
+                sure,
                 first_step=signs.late_epoch,
                 last_step=signs.last_epoch,
             ),

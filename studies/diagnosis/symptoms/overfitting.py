@@ -11,6 +11,7 @@ from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.thresholds import Threshold
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "overfitting"
@@ -26,7 +27,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     rise = _rise(trial)
     if rise is None:
         return _memorized(signs)
-    gap = _gap(signs)
+    knows = signs.loss_ratio < limits.MEMORIZED_GAP.value
+    gap = _gap(signs, limits.GAP if knows else limits.GAP_UNLEARNED)
     if gap is None and _has_accuracy(trial) and not _accuracy_fell(signs):
         return None
     said = f"The validation loss has risen {rise.value:.0%} since epoch {rise.first_step} as train fell"
@@ -38,7 +40,7 @@ def _memorized(signs: Signs) -> Finding | None:
     """Without a rise: few samples are known by heart, and the others are not."""
     if not signs.rows or not signs.loss_ratio < limits.MEMORIZED_GAP.value:
         return None
-    gap = _gap(signs)
+    gap = _gap(signs, limits.GAP)
     if gap is None:
         return None
     fit = crossed(
@@ -77,11 +79,11 @@ def _has_accuracy(trial: TrialRecord) -> bool:
     return bool(np.any(np.isfinite(trained(trial, "validation_accuracy"))))
 
 
-def _gap(signs: Signs) -> Evidence | None:
+def _gap(signs: Signs, limit: Threshold) -> Evidence | None:
     gap = signs.accuracy_gap
-    if not (gap > limits.GAP.value and gap > limits.GAP_ERRORS.value * signs.accuracy_noise):
+    if not (gap > limit.value and gap > limits.GAP_ERRORS.value * signs.accuracy_noise):
         return None
-    return crossed("accuracy_gap", gap, limits.GAP, first_step=signs.late_epoch, last_step=signs.last_epoch)
+    return crossed("accuracy_gap", gap, limit, first_step=signs.late_epoch, last_step=signs.last_epoch)
 
 
 def _rise(trial: TrialRecord) -> Evidence | None:

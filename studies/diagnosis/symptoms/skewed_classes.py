@@ -25,7 +25,8 @@ Counts = npt.NDArray[np.float64]
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """Splits whose classes differ beyond chance, or classes so rare that they are answered much worse.
 
-    An imbalance that does not harm is a note. Regressions have no classes.
+    An imbalance that is seen to do no harm is a note. One whose harm could not be read is a fault where it is strong
+    and leaves a class a handful of samples. Regressions have no classes.
     """
     data = data_of(trial)
     if data is None or not sum(data.train_class_counts):
@@ -96,13 +97,31 @@ def _imbalance(trial: TrialRecord, data: DataProbe) -> Finding | None:
     rare = counts * limits.IMBALANCE_RATIO.value < most
     ratio = most / fewest if fewest else math.inf
     skew = crossed("class_count_ratio", ratio, limits.IMBALANCE_RATIO)
-    harm, severity = _harm(trial, data, rare)
     n_rare = int(rare.sum())
     classes = "1 class is" if n_rare == 1 else f"{n_rare} classes are"
     sentence = f"{classes} more than {limits.IMBALANCE_RATIO.value:g} times rarer than the most frequent one"
-    said = f", and answered worse by {harm[0].value:.0%}" if harm and severity is not Severity.NOTE else ""
+    harm = _harm(trial, data, rare)
+    if harm is None:
+        return _unread_imbalance(trial, sentence, ratio, fewest)
+    evidence, severity = harm
+    said = f", and answered worse by {evidence[0].value:.0%}" if severity is not Severity.NOTE else ""
     causes = (Cause(name=CauseName.CLASS_IMBALANCE, confidence=0.85),)
-    return _found(trial, causes, f"{sentence}{said}.", [skew, *harm], severity=severity)
+    return _found(trial, causes, f"{sentence}{said}.", [skew, *evidence], severity=severity)
+
+
+def _unread_imbalance(trial: TrialRecord, sentence: str, ratio: float, fewest: float) -> Finding:
+    """Judged by the data alone: a class of a few samples beside ten times as many is hardly ever learned as well."""
+    is_strong = ratio > limits.IMBALANCE_UNREAD.value and fewest < limits.RARE_CLASS_SAMPLES.value
+    causes = (Cause(name=CauseName.CLASS_IMBALANCE, confidence=0.7),)
+    if not is_strong:
+        skew = crossed("class_count_ratio", ratio, limits.IMBALANCE_RATIO)
+        return _found(trial, causes, f"{sentence}.", [skew], severity=Severity.NOTE)
+    evidence = [
+        crossed("class_count_ratio", ratio, limits.IMBALANCE_UNREAD),
+        crossed("rarest_class_count", fewest, limits.RARE_CLASS_SAMPLES),
+    ]
+    said = f"the rarest has {fewest:g} to train on; the answers read cannot tell how well it is learned"
+    return _found(trial, causes, f"{sentence}, and {said}.", evidence)
 
 
 def _padded(data: DataProbe) -> Sequence[int]:
@@ -113,23 +132,26 @@ def _padded(data: DataProbe) -> Sequence[int]:
 
 def _harm(
     trial: TrialRecord, data: DataProbe, rare: npt.NDArray[np.bool_]
-) -> tuple[list[Evidence], Severity]:
+) -> tuple[list[Evidence], Severity] | None:
     """How much worse the rare classes are answered than the others in the last epoch, and whether that counts.
 
-    A few validation samples can tell: were the rare classes as easy, so many wrong answers would be chance.
+    A few validation samples can tell: were the rare classes as easy, so many wrong answers would be chance. None where
+    no answers could: there are none, or even the others' are so poor that nothing but wrong ones would be chance.
     """
     rows = [row for row in trained_rows(trial) if len(row.class_accuracy) == len(rare)]
     n: Counts = np.array(_padded(data), dtype=np.float64)
     if not rows or not n[rare].sum() or not n[~rare].sum():
-        return [], Severity.NOTE
+        return None
     accuracy: Counts = np.array(rows[-1].class_accuracy, dtype=np.float64)
     seen = np.isfinite(accuracy) & (n > 0.0)
     parts = [_pooled(accuracy[of & seen], n[of & seen]) for of in (rare, ~rare)]
     (low, n_low), (high, n_high) = parts
-    deficit = high - low
+    deficit, as_easy = high - low, (high * n_high + 1.0) / (n_high + 2.0)
+    if not _chance_of(0.0, n_low, of=as_easy) < limits.RARE_CLASS_P_VALUE.value:
+        return None
     evidence = crossed("rare_class_deficit", deficit, limits.RARE_CLASS_DEFICIT, first_step=rows[-1].epoch)
     is_far = deficit > limits.RARE_CLASS_DEFICIT.value
-    chance = _chance_of(low * n_low, n_low, of=(high * n_high + 1.0) / (n_high + 2.0)) if is_far else 1.0
+    chance = _chance_of(low * n_low, n_low, of=as_easy) if is_far else 1.0
     if not chance < limits.RARE_CLASS_P_VALUE.value:
         return [evidence], Severity.NOTE
     p_value = crossed("rare_class_p_value", chance, limits.RARE_CLASS_P_VALUE, first_step=rows[-1].epoch)

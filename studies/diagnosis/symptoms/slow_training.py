@@ -50,9 +50,14 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 
 def _costs_nothing(signs: Signs, causes: tuple[Cause, ...]) -> bool:
-    """Whether a long warmup is all there is to say, and cost less accuracy than is noise."""
+    """Whether a long warmup is all there is to say, and cost less accuracy than is noise.
+
+    Where the training data itself is still fitted poorly, half of that noise is no excuse: the fit tells as much.
+    """
     is_all = all(cause.name is CauseName.WARMUP_TOO_LONG for cause in causes)
-    return is_all and warmup_cost(signs) <= limits.NOISE_FLOORS.value
+    is_poor = signs.fit_ratio > limits.FIT_RATIO_UNFINISHED.value
+    limit = limits.WARMUP_COST_POOR_FIT if is_poor else limits.NOISE_FLOORS
+    return is_all and warmup_cost(signs) <= limit.value
 
 
 SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, leads_to=("plateau", "underfitting"))

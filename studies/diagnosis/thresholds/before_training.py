@@ -50,6 +50,11 @@ NEVER_TRAINED = Threshold(
     unit="standard errors from the nearest of the usual initial distributions",
     source=f"{OWN}; fewer than one fresh layer in a hundred is farther, trained ones are by 12 and more",
 )
+FROZEN_FIT_ERROR = Threshold(
+    value=0.08,
+    unit="error on the training data in eval mode",
+    source=f"{OWN}; small layers frozen by design leave at most 0.056, fresh ones 0.107 and more where they harm much",
+)
 UNCHANGED_READINGS = Threshold(
     value=3, unit="readings without any change", source="SageMaker Debugger, UnchangedTensor: 3 steps"
 )
@@ -88,6 +93,16 @@ IMBALANCE_RATIO = Threshold(
     value=6.5,
     unit="most / least frequent class",
     source=f"{OWN}; SageMaker Debugger: 10; 4.2 does no harm, 9.8 does (benchmarks/diagnosis, all sets)",
+)
+IMBALANCE_UNREAD = Threshold(
+    value=10,
+    unit="most / least frequent class, where its harm cannot be read",
+    source="SageMaker Debugger: 10; 4.2 does no harm, every larger one of benchmarks/diagnosis does",
+)
+RARE_CLASS_SAMPLES = Threshold(
+    value=50,
+    unit="samples of the rarest class to train on",
+    source=f"{OWN}; 34 and fewer harmed in all sets; hundreds may do beside however many others",
 )
 RARE_CLASS_DEFICIT = Threshold(
     value=0.05, unit="accuracy of the other classes - that of the rare ones", source=f"{OWN}; beyond chance"

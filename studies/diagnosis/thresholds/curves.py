@@ -92,6 +92,14 @@ BURST = Threshold(
 EARLY_BURST = Threshold(
     value=1.25, unit="times the loss before the first update, in the first fifth of the steps", source=SET
 )
+VIOLENT_BURST = Threshold(
+    value=2.5, unit="times the loss before the first update, in the first fifth of the steps", source=OWN
+)
+ERRORS_AFTER_BURST = Threshold(
+    value=0.033,
+    unit="validation error, with swollen weights after a burst beyond VIOLENT_BURST",
+    source=f"{DEVELOPED_RATES}: sound ones 0.026 at most, those that lack a warmup 0.040 and more",
+)
 MOST_IS_LEFT = Threshold(value=0.4, unit="share of the untrained loss that is left at the end", source=SET)
 RISES = Threshold(
     value=2, unit="epochs in which the train loss rises by 3%", source=f"{SET}; one is bad luck"
@@ -188,6 +196,9 @@ FEW_STEPS_PER_EPOCH = Threshold(
     unit="optimizer steps an epoch",
     source=f"{OWN}; a sound large batch has as few, and reaches its end",
 )
+HANDFUL_PER_EPOCH = Threshold(
+    value=4, unit="optimizer steps an epoch", source=f"{OWN}; the batch is a quarter of the data and more"
+)
 USUAL_PATH = Threshold(
     value=2,
     unit="norms of the weights, all updates laid end to end",
@@ -221,6 +232,16 @@ GAIN_OF_PATH = Threshold(
     unit="standard errors of accuracy that a path of USUAL_PATH promises",
     source=f"{ALL_SETS}: 9 of 10 slow trainings have 4.7 and more, sound ones (less stress) 3.4 at most",
 )
+GAIN_LEFT = Threshold(
+    value=4,
+    unit="standard errors of accuracy that a path of USUAL_PATH promises to who is seen on its way",
+    source=f"{ALL_SETS} and the first drawn part: sound ones so steep 3.6 at most, slow ones 4.4 and more",
+)
+GAIN_OF_FEW_STEPS = Threshold(
+    value=3.2,
+    unit="the same, of a training with a handful of steps an epoch",
+    source=f"{ALL_SETS} and the first drawn part: sound ones so coarse 2.3, batches too large 3.9 and more",
+)
 LOW_RATE_SHARE = Threshold(
     value=0.62,
     unit="share of the steps at less than a tenth of the peak rate",
@@ -233,6 +254,11 @@ LONG_WARMUP = Threshold(
     value=0.35,
     unit="share of the steps in which the rate rises",
     source="Deep Learning Tuning Playbook: at most 10 %; one_cycle rises for 30 %",
+)
+WARMUP_COST_POOR_FIT = Threshold(
+    value=1,
+    unit="standard errors of accuracy that a warmup cost, in a training that ends with a poor fit",
+    source=f"{OWN}: half of NOISE_FLOORS; harmful ones cost 1.1 and more, so do a few harmless ones with a poor fit",
 )
 WARMUP_FALL = Threshold(value=0.1, unit="late relative fall of the validation loss", source=SET)
 RATE_AREA = Threshold(
@@ -297,7 +323,16 @@ GAP = Threshold(
     source="AutoTrainer, DeepFD: 0.07 to 0.10; sound trainings of the benchmark have 0.083 at most, overfitted 0.11",
 )
 GAP_ERRORS = Threshold(value=2, unit="standard errors of the validation accuracy", source=SET)
-MEMORIZED_GAP = Threshold(value=0.05, unit="train loss / validation loss", source=SET)
+GAP_UNLEARNED = Threshold(
+    value=0.15,
+    unit="train - validation accuracy, of training data that is not known by heart yet",
+    source=f"{OWN}: half as much again as GAP, where a fit that is not done may still be what validation lacks",
+)
+MEMORIZED_GAP = Threshold(
+    value=0.03,
+    unit="train loss / validation loss",
+    source="benchmarks/diagnosis, all sets: overfitted trainings 0.022 at most, those that do no harm 0.036 and more",
+)
 GENERALIZATION_LOSS = Threshold(
     value=0.15,
     unit="relative rise of the validation loss over its minimum",
@@ -315,6 +350,11 @@ CONFIDENT_RISE = Threshold(
 )
 OVERCONFIDENT = Threshold(
     value=3, unit="standard errors of accuracy, confidence above it", source=f"{OWN}, after Guo et al. 2017"
+)
+OVERCONFIDENT_BY_HEART = Threshold(
+    value=2,
+    unit="standard errors of accuracy, confidence above it, of a network that knows its training data by heart",
+    source=f"{OWN}: the loss that rose tells the rest; a few hundred validation samples show no more",
 )
 SETTLED = Threshold(
     value=0.1,
