@@ -212,6 +212,7 @@ class _Progress:
 
 
 def _score(parts: Sequence[str], folder: Path, arguments: argparse.Namespace) -> None:
+    """A column for each part, and one more where runs were probed."""
     columns = []
     for part in parts:
         for title, probed in ((part, False), (f"{part}, with counterfactual probes", True)):
@@ -223,6 +224,8 @@ def _score(parts: Sequence[str], folder: Path, arguments: argparse.Namespace) ->
                 probed=probed,
                 detection=not probed,
             )
+            if probed and not scored.n_probed:
+                continue
             columns.append((title, scored, scores(scored, neutral_levers(_results(part, arguments)))))
     for _title, scored, figures in columns:
         if arguments.verbose:

@@ -142,6 +142,8 @@ class Scored:
     """Runs of the list that have no file yet."""
     seconds: float
     """Of the diagnosis alone."""
+    n_probed: int = 0
+    """Runs that went on with counterfactual changes."""
 
     @property
     def faulty(self) -> tuple[Answer, ...]:
@@ -171,7 +173,7 @@ def score_part(
     """Admit and diagnose every case of ``listed`` whose runs and healthy twins are in ``folder``."""
     answers: list[Answer] = []
     admissions: dict[str, Admission] = {}
-    n_missing, seconds = 0, 0.0
+    n_missing, n_probed, seconds = 0, 0, 0.0
     for names, n in ((listed.faulty, n_seeds), (listed.healthy, n_healthy_seeds)):
         for name in names:
             case = case_named(name)
@@ -182,6 +184,7 @@ def score_part(
                 n_missing += sum(not path.exists() for path in (*paths, *twins))
                 continue
             runs = [load(path) for path in paths]
+            n_probed += sum(bool(run.asked) for run in runs)
             verdict = admitted(case, runs, [load(path) for path in twins])
             admissions[name] = verdict
             if verdict.is_contested:
@@ -194,7 +197,12 @@ def score_part(
                 given = [with_detection(each, run) for each, run in zip(given, runs, strict=True)]
             answers += given
     return Scored(
-        part=listed.part, answers=tuple(answers), admissions=admissions, n_missing=n_missing, seconds=seconds
+        part=listed.part,
+        answers=tuple(answers),
+        admissions=admissions,
+        n_missing=n_missing,
+        seconds=seconds,
+        n_probed=n_probed,
     )
 
 
