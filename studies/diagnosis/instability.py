@@ -25,7 +25,7 @@ def instability(signs: Signs) -> tuple[Suspicion, ...]:
 
 def what_enlarges_steps(signs: Signs) -> tuple[Suspicion, ...]:
     """What a reading speaks for, beside the rate."""
-    rules = (_schedule, _single_samples, _momentum, _cold_start)
+    rules = (_schedule, _single_samples, high_momentum, _cold_start)
     return tuple(suspicion for rule in rules if (suspicion := rule(signs)) is not None)
 
 
@@ -45,7 +45,7 @@ def are_enlarged(signs: Signs) -> bool:
 
 
 def has_high_momentum(signs: Signs) -> bool:
-    return _momentum(signs) is not None
+    return high_momentum(signs) is not None
 
 
 def has_tiny_batch(signs: Signs) -> bool:
@@ -72,7 +72,8 @@ def _single_samples(signs: Signs) -> Suspicion | None:
     return None
 
 
-def _momentum(signs: Signs) -> Suspicion | None:
+def high_momentum(signs: Signs) -> Suspicion | None:
+    """A momentum that makes steps much larger than the rate says."""
     momentum = signs.situation.number("momentum")
     if signs.situation.choice("optimizer") in {"sgd", "rmsprop"} and momentum > limits.MOMENTUM_HIGH.value:
         evidence = crossed("momentum", momentum, limits.MOMENTUM_HIGH)

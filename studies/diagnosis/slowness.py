@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed
+from studies.diagnosis.before_training import crossed, falls_short
 from studies.diagnosis.curves import Curve
 from studies.diagnosis.finding import CauseName, Evidence
 from studies.diagnosis.progress import (
@@ -47,13 +47,19 @@ def _is_on_its_way(signs: Signs) -> bool:
     How much of the untrained loss is left says nothing of that: a hard task keeps most of it for good.
     """
     fit, gain = _limits_of(signs)
-    went_far = path_length(signs) > limits.LONG_PATH.value
+    went_far = not _is_short(signs) and path_length(signs) > limits.LONG_PATH.value
     if is_good(signs) or went_far or not signs.fit_ratio > fit.value:
         return False
     has_hardly_begun = signs.explained < 1.0 - limits.LOST_LEARNING.value
     # A steep end promises much by itself; the way that is left to go says whether it is to be had.
     is_near = not _is_short(signs) and gain_of_path(signs) < limits.GAIN_LEFT.value
-    return _falls(signs) and (has_hardly_begun or (expected_gain(signs) > gain.value and not is_near))
+    return _falls(signs) and (has_hardly_begun or (_promised(signs) > gain.value and not is_near))
+
+
+def _promised(signs: Signs) -> float:
+    """The expected gain; of few epochs by their rates too: a schedule that ends in the second hides how it goes on."""
+    gain, by_rates = expected_gain(signs), gain_by_rates(signs)
+    return max(gain, by_rates) if _is_short(signs) and math.isfinite(by_rates) else gain
 
 
 def _is_short(signs: Signs) -> bool:
@@ -109,14 +115,22 @@ def clipping_too_tight(signs: Signs) -> Suspicion | None:
         return None
     hardly_moves = signs.update_ratio < limits.UPDATE_RATIO_LOW.value
     is_slow = is_unfinished(signs) or hardly_moves or signs.explained < 1.0 - limits.LOST_LEARNING.value
-    if not (signs.clip_share > limits.CLIP_FRACTION.value and is_slow):
+    is_held = not is_slow and _is_held_by_clipping(signs)
+    if not (signs.clip_share > limits.CLIP_FRACTION.value and (is_slow or is_held)):
         return None
-    evidence = _over_all("clip_fraction", signs.clip_share, limits.CLIP_FRACTION, signs)
+    rule = limits.ALL_CLIPPED if is_held else limits.CLIP_FRACTION
+    fit = (fit_evidence(signs, limits.FIT_RATIO_SHORT_PATH),) if is_held else _shortness(signs)
     return Suspicion(
         name=CauseName.CLIPPING_TOO_TIGHT,
         confidence=0.9,
-        evidence=(evidence, *_shortness(signs)),
+        evidence=(_over_all("clip_fraction", signs.clip_share, rule, signs), *fit),
     )
+
+
+def _is_held_by_clipping(signs: Signs) -> bool:
+    """Whether clipping sets the length of every step, and leaves a poor fit that still gets better at its end."""
+    is_poor = signs.fit_ratio > limits.FIT_RATIO_SHORT_PATH.value and falls_short(signs.trial)
+    return signs.clip_share > limits.ALL_CLIPPED.value and is_poor and _falls(signs)
 
 
 def _premature_decay(signs: Signs) -> Suspicion | None:
@@ -239,7 +253,7 @@ def _too_few_epochs(signs: Signs) -> Suspicion | None:
     if _is_on_its_way(signs):
         evidence = (
             _late("validation_loss_fall", signs.doubling_fall, limits.DOUBLING_FALL, signs),
-            _late("expected_gain", expected_gain(signs), _limits_of(signs)[1], signs),
+            _late("expected_gain", _promised(signs), _limits_of(signs)[1], signs),
             *evidence,
         )
     confidence = 0.87 if _is_short(signs) else 0.5

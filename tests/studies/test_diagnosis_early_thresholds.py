@@ -198,6 +198,8 @@ TESTED_ELSEWHERE = {
     # in test_diagnosis_harm_and_notes
     "SHIFT_LOSS_RATIO",
     "GROWING_LAYERS",
+    # in test_diagnosis_second_draw
+    "ALIKE_GAINS",
     # in test_diagnosis_unread
     "FROZEN_FIT_ERROR",
     "IMBALANCE_UNREAD",

@@ -131,7 +131,7 @@ def swollen(losses: Sequence[float], *, growth: float = 2.6, accuracy: float = 0
         start, layers=tuple(dataclasses.replace(layer, weight_norm=1.0) for layer in start.layers)
     )
     train = (0.9, 0.6, 0.45, 0.40, 0.42, 0.36, 0.33, 0.30)
-    trial = trial_of(train, level, losses, level, probe=start)
+    trial = trial_of(train, level, losses, level, probe=start, update_ratio=0.02)
     assert trial.telemetry is not None
     rows = tuple(
         dataclasses.replace(

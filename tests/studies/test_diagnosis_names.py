@@ -174,19 +174,19 @@ def test_gradients_of_a_few_units_fade_for_want_of_units(width: int, causes: lis
 @pytest.mark.parametrize(("height", "found"), [(1.6, True), (1.3, False)])
 def test_a_high_burst_needs_fewer_dead_units(height: float, found: bool) -> None:
     """Four in ten units that died are the trace of a burst beyond `BURST`."""
-    assert bool(findings(bursting(grown(fitted(dead=0.5), 1.2), height))) == found
+    assert bool(findings(bursting(grown(fitted(dead=0.5), 1.3), height))) == found
 
 
 def test_a_burst_that_saturates_units_leaves_a_trace() -> None:
     """A saturated tanh learns no more than a dead ReLU."""
-    trial = grown(fitted(), 1.2, saturated_fraction=0.6)
+    trial = grown(fitted(), 1.3, saturated_fraction=0.6)
     assert named(bursting(trial, 1.6))[:2] == ["missing_warmup", "learning_rate_too_high"]
-    assert named(bursting(grown(fitted(), 1.2, saturated_fraction=0.05), 1.6)) == []
+    assert named(bursting(grown(fitted(), 1.3, saturated_fraction=0.05), 1.6)) == []
 
 
 def test_trouble_that_comes_back_is_the_rates() -> None:
     """A warmup spares the first updates; the losses of later epochs rise for another reason."""
-    burst = bursting(grown(fitted(dead=0.7), 1.2), 1.6)
+    burst = bursting(grown(fitted(dead=0.7), 1.3), 1.6)
     assert named(burst) == ["missing_warmup", "learning_rate_too_high"]
     assert burst.telemetry is not None
     jagged = (0.3, 0.2, 0.22, 0.2, 0.22, 0.2, 0.22, 0.2)
@@ -218,7 +218,7 @@ def test_what_may_enlarge_steps_is_told_beside_the_rate(config: dict[str, Any], 
 
 def test_a_schedule_that_restarts_is_told_beside_the_rate() -> None:
     """Also where the first updates burst before the schedule had its first jump."""
-    trial = grown(fitted(dead=0.7), 1.2)
+    trial = grown(fitted(dead=0.7), 1.3)
     losses = (2.33, 2.33 * 1.6, *np.linspace(2.0, 0.3, 78))
     rates = tuple(np.tile(np.linspace(0.1, 0.01, 20), 4))
     assert named(with_steps(trial, losses, rates, n_epochs=8)) == [

@@ -70,7 +70,7 @@ def test_swollen_weights_in_a_restless_training_are_a_rate_that_is_too_high(
     growth: float, accuracy: float, losses: tuple[float, ...], fit: float, found: bool
 ) -> None:
     """Twice their size, a train loss that rises now and then, a validation loss that goes up and down."""
-    trial = trained(growth, accuracy=accuracy, losses=losses, fit=fit)
+    trial = trained(growth, accuracy=accuracy, losses=losses, fit=fit, update_ratio=0.02)
     assert names(trial) == ["learning_rate_too_high"] * found
 
 

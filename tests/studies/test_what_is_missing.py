@@ -5,7 +5,7 @@ import dataclasses
 from benchmarks.diagnosis.calibrate import SIGNS
 from studies.diagnosis import missing_evidence
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.thresholds import before_training, counterfactual, curves, over_trials
+from studies.diagnosis.thresholds import before_training, counterfactual, curves, memorizing, over_trials
 from studies.diagnosis.thresholds.threshold import BY_HAND, UNCALIBRATED, Threshold, shortened
 from studies.records import StudyRecord
 from tests.made_trials import good_trial
@@ -35,7 +35,7 @@ def test_rules_over_trials_alone_say_that_no_benchmark_tried_them() -> None:
     """The benchmark diagnoses single trainings: their rules all ran there, those on studies never did."""
     single = [
         threshold
-        for module in (before_training, curves, counterfactual)
+        for module in (before_training, curves, memorizing, counterfactual)
         for threshold in _thresholds(module).values()
     ]
     assert not [each for each in single if UNCALIBRATED in each.source]

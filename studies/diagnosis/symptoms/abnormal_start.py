@@ -66,16 +66,28 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 
 def _causes(probe: StepZeroProbe, *, is_growing: bool) -> list[Cause]:
-    """Outputs that grow over few layers are large for the same reason as any: then both are possible."""
+    """Where outputs grow both are possible: over many layers, or by one gain for all, growth is the likelier."""
     if is_growing:
         return [
             Cause(name=CauseName.EXPLODING_GRADIENTS, confidence=0.85),
             Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.6),
         ]
-    causes = [Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.85)]
-    if growth_per_layer(probe.layers, at_least=MIN_LAYERS) > limits.GROWTH_PER_LAYER.value:
-        causes.append(Cause(name=CauseName.EXPLODING_GRADIENTS, confidence=0.6))
-    return causes
+    if not growth_per_layer(probe.layers, at_least=MIN_LAYERS) > limits.GROWTH_PER_LAYER.value:
+        return [Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.85)]
+    by_gain = _grows_by_gain(probe)
+    names = (CauseName.EXPLODING_GRADIENTS, CauseName.BAD_INITIALIZATION)
+    first, second = names if by_gain else names[::-1]
+    return [Cause(name=first, confidence=0.85), Cause(name=second, confidence=0.6)]
+
+
+def _grows_by_gain(probe: StepZeroProbe) -> bool:
+    """Whether each hidden layer multiplies its inputs by about the same: one gain that is too large.
+
+    Weights of one deviation whatever the fan-in, one layer out of scale and units that are copies are none.
+    """
+    gains = np.array([layer.weight_gain for layer in probe.layers[:-1]], dtype=np.float64)
+    are_alike = bool(gains.min() > limits.ALIKE_GAINS.value * gains.max())
+    return are_alike and not _twins(probe)
 
 
 def _initial_loss(excess: float) -> tuple[str, Evidence]:

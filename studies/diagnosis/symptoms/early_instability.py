@@ -18,8 +18,9 @@ NAME = "early_instability"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A burst of the loss in the first updates. A note where it has left no trace.
 
-    The trace: units that died or saturated, or weights that it has pushed out at an accuracy that falls short. A poor
-    fit alone is what every short training has.
+    The trace: units that died or saturated where it moved the weights at all, or weights that it has pushed out at an
+    accuracy that falls short. A poor fit alone is what every short training has; only after a burst beyond all
+    measure it is one. Who knows the training data by heart has recovered.
     """
     signs = Signs(trial=trial)
     if not signs.rows or has_diverged(trial) or not signs.early_burst > limits.EARLY_BURST.value:
@@ -28,9 +29,11 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     is_high = signs.early_burst > limits.BURST.value
     limit = limits.DEAD_RISE if has_rises else limits.BURST_DEATHS if is_high else limits.DEAD_FRACTION
     has_settled = signs.fit_ratio < limits.SETTLED.value
-    has_lost_units = signs.lost_rise > limit.value and not has_settled
-    is_pushed = signs.weight_growth > limits.SWOLLEN.value and not _has_restarts(signs)
-    harms = has_lost_units or (is_pushed and _leaves_errors(signs))
+    has_stayed = signs.weight_growth <= limits.MOVED.value
+    has_lost_units = signs.lost_rise > limit.value and not (has_stayed or has_settled)
+    is_marked = _is_pushed(signs) or _is_thrown(signs)
+    is_known = signs.loss_ratio < limits.MEMORIZED.value
+    harms = has_lost_units or (is_marked and _leaves_errors(signs) and not is_known)
     causes = _causes(signs)
     return Finding(
         trial=trial.number,
@@ -44,6 +47,22 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         evidence=(crossed("early_burst", signs.early_burst, limits.EARLY_BURST),),
         remedies=remedies_for(causes, signs.situation),
     )
+
+
+def _is_pushed(signs: Signs) -> bool:
+    """Whether the weights are far out, by nothing that comes later.
+
+    Normalization makes them free to grow: the outputs stay as they are, and only a violent burst is to blame.
+    """
+    is_free = signs.situation.choice("normalization") not in {"", "none"}
+    is_blamed = not is_free or signs.early_burst > limits.VIOLENT_BURST.value
+    return signs.weight_growth > limits.SWOLLEN.value and is_blamed and not _has_restarts(signs)
+
+
+def _is_thrown(signs: Signs) -> bool:
+    """Whether the burst was beyond all measure, and the fit is still poor."""
+    is_extreme = signs.early_burst > limits.EXTREME_BURST.value
+    return is_extreme and signs.fit_ratio > limits.FIT_RATIO_THROWN.value
 
 
 def _leaves_errors(signs: Signs) -> bool:

@@ -128,7 +128,8 @@ def _falling_short(signs: Signs) -> tuple[Way, ...]:
     noisy = crossed("validation_loss_noise", signs.late_noise, limits.LATE_NOISE, last_step=last)
     # A train loss is noisy for other reasons: dropout, and the updates within the epoch.
     is_read = bool(np.all(np.isfinite(trained(signs.trial, "validation_loss"))))
-    is_noisy = is_read and signs.n_train_rises > 0 and signs.late_noise > limits.LATE_NOISE.value
+    is_large = signs.update_ratio > limits.RESTLESS_UPDATES.value
+    is_noisy = is_read and is_large and signs.n_train_rises > 0 and signs.late_noise > limits.LATE_NOISE.value
     # Who still falls by more than it goes up and down is on its way, however large its weights.
     jumps = is_noisy and not signs.late_fall > limits.FALL_OVER_NOISE.value * signs.late_noise
     return (

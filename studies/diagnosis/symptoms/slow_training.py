@@ -2,6 +2,7 @@
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
+from studies.diagnosis.progress import is_good
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
@@ -22,7 +23,9 @@ _SAID = {
     CauseName.TOO_FEW_EPOCHS: "it was still getting better when it ended",
 }
 
-_HARMLESS = "The learning rate was still rising for most of the training, at a cost that is within the noise."
+_HARMLESS = (
+    "The learning rate was still rising for most of the training, and the training got there all the same."
+)
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
@@ -50,14 +53,15 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 
 def _costs_nothing(signs: Signs, causes: tuple[Cause, ...]) -> bool:
-    """Whether a long warmup is all there is to say, and cost less accuracy than is noise.
+    """Whether a long warmup is all there is to say, and cost less accuracy than is noise, or the fit is there already.
 
     Where the training data itself is still fitted poorly, half of that noise is no excuse: the fit tells as much.
     """
     is_all = all(cause.name is CauseName.WARMUP_TOO_LONG for cause in causes)
     is_poor = signs.fit_ratio > limits.FIT_RATIO_UNFINISHED.value
     limit = limits.WARMUP_COST_POOR_FIT if is_poor else limits.NOISE_FLOORS
-    return is_all and warmup_cost(signs) <= limit.value
+    is_done = is_good(signs) or not signs.fit_ratio > limits.FIT_RATIO_SHORT_PATH.value
+    return is_all and (is_done or warmup_cost(signs) <= limit.value)
 
 
 SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, leads_to=("plateau", "underfitting"))

@@ -1,7 +1,11 @@
 """Underfitting: even the training set is fitted much worse than it could be, and nothing moves any more."""
 
+import dataclasses
+
+from studies.diagnosis import thresholds as limits
 from studies.diagnosis.causes import causes_of_poor_fit, is_explained
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
+from studies.diagnosis.instability import high_momentum
 from studies.diagnosis.reference import PoorFit, learned_nothing, poor_fit
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
@@ -9,7 +13,7 @@ from studies.diagnosis.signs import Signs
 from studies.diagnosis.slowness import fit_in_words
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
-from studies.diagnosis.weighing import causes_of, evidence_of
+from studies.diagnosis.weighing import Suspicion, causes_of, evidence_of
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "underfitting"
@@ -17,7 +21,10 @@ NAME = "underfitting"
 _SAID = {
     CauseName.OVER_REGULARIZED: "regularization holds the fit down",
     CauseName.UNDERCAPACITY: "it has too few units to fit more",
+    CauseName.MOMENTUM_TOO_HIGH: "its momentum carries the weights past every minimum",
 }
+CLEARLY_LIKELIER = 0.02
+"""How much more confidence than another cause has puts one before it (own design)."""
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
@@ -29,7 +36,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
     if not signs.rows:
         return None
     poor = poor_fit(trial, study)
-    held = restraint(signs)
+    held = _held(signs)
     if not held and poor is None:
         return None
     causes = causes_of_poor_fit(trial, study) if poor is not None else causes_of(held)
@@ -50,6 +57,21 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
         remedies=remedies_for(causes, signs.situation),
         hurts_by_itself=poor is None or poor.is_certain or is_explained(causes),
     )
+
+
+def _held(signs: Signs) -> tuple[Suspicion, ...]:
+    """What holds the fit down; with few units a high momentum may, which needs no other network to be mended.
+
+    It is the likelier where the units are not as few as to be hopeless by themselves.
+    """
+    held = restraint(signs)
+    few = [each for each in held if each.name is CauseName.UNDERCAPACITY]
+    momentum = high_momentum(signs)
+    if momentum is None or not few or not signs.weight_growth > limits.SWOLLEN_BY_FACTOR.value:
+        return held
+    is_hopeless = few[0].evidence[0].value <= limits.NARROW_LAYERS.value
+    confidence = momentum.confidence if is_hopeless else few[0].confidence + CLEARLY_LIKELIER
+    return (*held, dataclasses.replace(momentum, confidence=confidence))
 
 
 def _sentence(poor: PoorFit, *, nothing: bool) -> str:

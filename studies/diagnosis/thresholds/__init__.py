@@ -6,6 +6,7 @@ A threshold is never repeated elsewhere, and every finding quotes the one it use
 from studies.diagnosis.thresholds.before_training import *  # noqa: F403 - one namespace, `thresholds.NAME`
 from studies.diagnosis.thresholds.counterfactual import *  # noqa: F403
 from studies.diagnosis.thresholds.curves import *  # noqa: F403
+from studies.diagnosis.thresholds.memorizing import *  # noqa: F403
 from studies.diagnosis.thresholds.over_trials import *  # noqa: F403
 from studies.diagnosis.thresholds.threshold import OWN, Threshold
 

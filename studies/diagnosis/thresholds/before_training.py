@@ -198,6 +198,12 @@ TWIN_FRACTION = Threshold(
 GROWTH_PER_LAYER = Threshold(
     value=1.6, unit="times the deviation of the layer before", source=f"{OWN}; He's keeps it within 1.2"
 )
+ALIKE_GAINS = Threshold(
+    value=0.8,
+    unit="least / largest weight gain of the hidden layers",
+    source=f"{OWN}, widest gap of all sets: 0.91 and more where outputs explode, 0.69 at most where weights of one "
+    "deviation ignore the fan-in",
+)
 GROWING_LAYERS = Threshold(
     value=5, unit="hidden layers", source=f"{OWN}; with fewer, growth does little harm"
 )

@@ -95,6 +95,21 @@ EARLY_BURST = Threshold(
 VIOLENT_BURST = Threshold(
     value=2.5, unit="times the loss before the first update, in the first fifth of the steps", source=OWN
 )
+EXTREME_BURST = Threshold(
+    value=5,
+    unit="times the loss before the first update, in the first fifth of the steps",
+    source=f"{ALL_SETS} and both drawn parts: sound ones that end with a poor fit 3.8, those it was too much for 7.3",
+)
+FIT_RATIO_THROWN = Threshold(
+    value=0.25,
+    unit="train loss or error / that of validation, after a burst beyond EXTREME_BURST",
+    source=f"{ALL_SETS} and both drawn parts: those that got over it 0.12 at most, those that did not 0.40 and more",
+)
+MOVED = Threshold(
+    value=1.25,
+    unit="times the norm of the untrained weights, with units lost after an early burst",
+    source=f"{ALL_SETS} and both drawn parts: 1.14 at most where nothing is lost by it, 1.42 and more where much is",
+)
 ERRORS_AFTER_BURST = Threshold(
     value=0.033,
     unit="validation error, with swollen weights after a burst beyond VIOLENT_BURST",
@@ -135,6 +150,11 @@ SWOLLEN_RESTLESS = Threshold(
     value=2,
     unit="times the norm of the untrained weights, with a noisy validation loss and a train loss that rose",
     source=f"{DEVELOPED_RATES}: sound ones 1.94 at most, rates and momentums that are too high 2.2 and more",
+)
+RESTLESS_UPDATES = Threshold(
+    value=0.0125,
+    unit="‖Δw‖ / ‖w‖ of a step, with swollen weights and a noisy validation loss",
+    source=f"{DEVELOPED_RATES} and both drawn parts: sound ones 0.0102 at most, rates too high 0.0148 and more",
 )
 LATE_NOISE = Threshold(
     value=0.06,
@@ -250,6 +270,11 @@ LOW_RATE_SHARE = Threshold(
 CLIP_FRACTION = Threshold(
     value=0.5, unit="share of clipped steps", source="Deep Learning Tuning Playbook: > 50 %"
 )
+ALL_CLIPPED = Threshold(
+    value=0.95,
+    unit="share of clipped steps",
+    source=f"{OWN}: clipping sets every step's length; no sound run of any set with SGD clips half of its steps",
+)
 LONG_WARMUP = Threshold(
     value=0.35,
     unit="share of the steps in which the rate rises",
@@ -308,65 +333,11 @@ NARROW_LAYERS = Threshold(
     source=f"{OWN}; estimated from the untrained weights, so well below SMALL_WIDTH",
 )
 FIT_RATIO_FEW_UNITS = Threshold(
-    value=0.35,
+    value=0.3,
     unit="train loss or error / that of validation, of a few units at an accuracy that falls short",
-    source=f"{DEVELOPED_RATES}: 0.39 and more where units are wanting",
+    source=f"{DEVELOPED_RATES}: 0.33 and more where units are wanting; no sound run has so few",
 )
 FIT_RATIO_NARROW = Threshold(value=0.55, unit="train loss or error / that of validation", source=SET)
-
-# --- validation that falls behind
-
-BY_HEART = "set in the widest gap of all sets of benchmarks/diagnosis: a sound training"
-GAP = Threshold(
-    value=0.1,
-    unit="train - validation accuracy",
-    source="AutoTrainer, DeepFD: 0.07 to 0.10; sound trainings of the benchmark have 0.083 at most, overfitted 0.11",
-)
-GAP_ERRORS = Threshold(value=2, unit="standard errors of the validation accuracy", source=SET)
-GAP_UNLEARNED = Threshold(
-    value=0.15,
-    unit="train - validation accuracy, of training data that is not known by heart yet",
-    source=f"{OWN}: half as much again as GAP, where a fit that is not done may still be what validation lacks",
-)
-MEMORIZED_GAP = Threshold(
-    value=0.03,
-    unit="train loss / validation loss",
-    source="benchmarks/diagnosis, all sets: overfitted trainings 0.022 at most, those that do no harm 0.036 and more",
-)
-GENERALIZATION_LOSS = Threshold(
-    value=0.15,
-    unit="relative rise of the validation loss over its minimum",
-    source="Prechelt 1998: GL; 5 % is noise here",
-)
-CONFIDENT_NOTED = Threshold(
-    value=0.07,
-    unit="relative rise of the validation loss over its minimum",
-    source="Prechelt 1998: GL > 5 % (own number)",
-)
-CONFIDENT_RISE = Threshold(
-    value=0.18,
-    unit="relative rise of the validation loss over its minimum",
-    source=f"{BY_HEART} rises by 0.13 at most, overconfident ones by 0.24 and more",
-)
-OVERCONFIDENT = Threshold(
-    value=3, unit="standard errors of accuracy, confidence above it", source=f"{OWN}, after Guo et al. 2017"
-)
-OVERCONFIDENT_BY_HEART = Threshold(
-    value=2,
-    unit="standard errors of accuracy, confidence above it, of a network that knows its training data by heart",
-    source=f"{OWN}: the loss that rose tells the rest; a few hundred validation samples show no more",
-)
-SETTLED = Threshold(
-    value=0.1,
-    unit="train loss or error / that of validation",
-    source=f"{OWN}: who fits so well has settled, whatever became of the weights",
-)
-MEMORIZED = Threshold(value=0.03, unit="train loss / validation loss", source=SET)
-KNOWN_BY_HEART = Threshold(
-    value=0.0045,
-    unit="train loss / validation loss",
-    source=f"{BY_HEART} 0.006 and more where the loss rises by 0.18, overconfident ones have 0.003 at most",
-)
 
 # --- labels that cannot be learned
 

@@ -1,0 +1,119 @@
+"""Who recovered from a rough or a slow start, and who did not: the traces, not the start itself, are the fault."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from studies.diagnosis import Finding, Severity, diagnose_record
+from studies.records import TrialRecord
+from tests.made_trials import DATA, step_zero, study_of, trial_of, with_steps
+
+N_EPOCHS = 8
+N_STEPS = 80
+LOSSES = (0.6, 0.4, 0.34, 0.31, 0.29, 0.28, 0.27, 0.26)
+START = 2.33
+"""Of the made untrained network."""
+
+
+def findings(trial: TrialRecord) -> list[Finding]:
+    return [f for f in diagnose_record(study_of(trial), trial.number) if f.severity is not Severity.NOTE]
+
+
+def symptoms(trial: TrialRecord) -> list[str]:
+    return [finding.symptom for finding in findings(trial)]
+
+
+def bursting(
+    height: float, growth: float, *, fit: float = 0.4, dead: float = 0.0, **config: Any
+) -> TrialRecord:
+    """A training whose loss jumps to ``height`` times its start and comes back; its weights grow ``growth`` times."""
+    probe = step_zero()
+    start = tuple(dataclasses.replace(layer, weight_norm=1.0) for layer in probe.layers)
+    trial = trial_of(
+        tuple(fit * loss for loss in LOSSES),
+        (1.0 - 0.1 * fit,) * N_EPOCHS,
+        LOSSES,
+        (0.9,) * N_EPOCHS,
+        dead=(dead,) * N_EPOCHS,
+        probe=dataclasses.replace(probe, layers=start),
+        config=config,
+    )
+    assert trial.telemetry is not None
+    rows = tuple(
+        dataclasses.replace(
+            row, layers=tuple(dataclasses.replace(layer, weight_norm=growth) for layer in row.layers)
+        )
+        for row in trial.telemetry.epochs
+    )
+    trial = dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+    losses = (START, START * height, *np.linspace(2.0, 0.3, N_STEPS - 2))
+    return with_steps(trial, losses, (0.01,) * N_STEPS, n_epochs=N_EPOCHS)
+
+
+@pytest.mark.parametrize(
+    ("height", "growth", "fit", "normalization", "found"),
+    [
+        (1.7, 1.8, 0.4, "none", True),
+        (1.7, 1.8, 0.4, "batch", False),
+        (3.0, 1.8, 0.4, "batch", True),
+        (1.7, 1.8, 0.02, "none", False),
+        (8.0, 1.05, 0.4, "none", True),
+        (4.0, 1.05, 0.4, "none", False),
+        (8.0, 1.05, 0.15, "none", False),
+    ],
+    ids=[
+        "pushed out",
+        "free to grow",
+        "free, but violently thrown",
+        "known by heart",
+        "beyond all measure",
+        "not beyond",
+        "beyond, but fitted",
+    ],
+)
+def test_an_early_burst_is_a_fault_by_its_traces(
+    height: float, growth: float, fit: float, normalization: str, found: bool
+) -> None:
+    """Weights that it pushed out, or a poor fit after a burst beyond all measure; not in who has recovered."""
+    trial = bursting(height, growth, fit=fit, normalization=normalization)
+    assert ("early_instability" in symptoms(trial)) == found
+
+
+@pytest.mark.parametrize(("growth", "found"), [(1.35, True), (1.1, False), (float("nan"), True)])
+def test_units_that_died_in_weights_that_stayed_died_of_something_else(growth: float, found: bool) -> None:
+    """What kills units in the first updates moves the weights; of weights that were not read nobody knows."""
+    assert ("early_instability" in symptoms(bursting(1.7, growth, dead=0.49))) == found
+
+
+@pytest.mark.parametrize(
+    ("fit", "accuracy", "found"),
+    [(0.8, 0.85, ["slow_training"]), (0.3, 0.85, []), (0.8, 0.96, [])],
+    ids=["poor fit", "fitted", "good"],
+)
+def test_a_long_warmup_is_no_fault_where_the_fit_is_there(
+    fit: float, accuracy: float, found: list[str]
+) -> None:
+    """However much it promises: what is left on validation is not for want of steps at the peak rate."""
+    losses = (1.4, 0.9, 0.7, 0.6, 0.5, 0.42, 0.36, 0.3)
+    error = 1.0 - accuracy
+    trial = trial_of(
+        tuple(fit * loss for loss in losses),
+        (1.0 - fit * error,) * N_EPOCHS,
+        losses,
+        (accuracy,) * N_EPOCHS,
+    )
+    rates = tuple(np.linspace(0.001, 0.1, N_STEPS))
+    falling = tuple(np.linspace(2.2, 0.3, N_STEPS))
+    assert symptoms(with_steps(trial, falling, rates, n_epochs=N_EPOCHS)) == found
+
+
+@pytest.mark.parametrize(("end", "found"), [(0.005, True), (0.1, False)], ids=["decayed", "constant"])
+def test_two_epochs_that_a_schedule_ended_promise_more_by_their_rates(end: float, found: bool) -> None:
+    """What the second epoch brought at next to no rate says more of a third than the same at the full one."""
+    data = dataclasses.replace(DATA, n_validation=1000)
+    trial = trial_of((0.55, 0.5), (0.92, 0.93), (0.62, 0.55), (0.92, 0.92), update_ratio=0.03, data=data)
+    rates = (0.1,) * 40 + (end,) * 40
+    shown = symptoms(with_steps(trial, tuple(np.linspace(2.2, 0.5, N_STEPS)), rates, n_epochs=2))
+    assert ("slow_training" in shown) == found
