@@ -226,6 +226,10 @@ class Scores:
     """Of all admitted faulty runs, found or not."""
     top1_relaxed: float
     top3: float
+    top1_of_found: float
+    """Of the admitted faulty runs that were flagged: how right an answer is that was given."""
+    top1_relaxed_of_found: float
+    top3_of_found: float
     abstentions: int
     """Faulty runs that were flagged without a cause."""
     detected_at: float
@@ -253,6 +257,9 @@ def scores(scored: Scored, neutral: Mapping[str, frozenset[str]] | None = None) 
         top1=_share(sum(each.is_right for each in faulty), len(faulty)),
         top1_relaxed=_share(sum(is_right_enough(each, neutral or {}) for each in faulty), len(faulty)),
         top3=_share(sum(each.is_among_three for each in faulty), len(faulty)),
+        top1_of_found=_share(sum(each.is_right for each in found), len(found)),
+        top1_relaxed_of_found=_share(sum(is_right_enough(each, neutral or {}) for each in found), len(found)),
+        top3_of_found=_share(sum(each.is_among_three for each in found), len(found)),
         abstentions=sum(each.is_alarm and not each.named for each in faulty),
         detected_at=median(at) if at else float("nan"),
     )

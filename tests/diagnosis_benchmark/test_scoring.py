@@ -51,6 +51,7 @@ def test_shares_by_hand() -> None:
     )
     assert (figures.recall, figures.precision, figures.false_alarm_rate) == (0.75, 0.75, 0.25)
     assert (figures.top1, figures.top3, figures.abstentions) == (0.25, 0.5, 1)
+    assert (figures.top1_of_found, figures.top3_of_found) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
 
 
 def test_a_planted_fault_without_harm_is_no_false_alarm_of_the_healthy_list() -> None:
