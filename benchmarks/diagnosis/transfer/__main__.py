@@ -1,10 +1,10 @@
 """Claim: the thresholds hold on networks, data and training loops that the calibration never saw.
 
     python -m benchmarks.diagnosis.transfer --set first
-    python -m benchmarks.diagnosis.transfer --set second --verbose --document docs/counterfactuals.md
+    python -m benchmarks.diagnosis.transfer --set third --verbose --document docs/counterfactuals.md
 
 Every training is a file in --folder, so a run that was killed goes on, and rules that have changed are scored in
-seconds with --stage score. The first set was looked at when rules were mended; no rule is tuned on the second.
+seconds with --stage score. The first two sets were looked at when rules were mended; no rule is tuned on the third.
 """
 
 import argparse

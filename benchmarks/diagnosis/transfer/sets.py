@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from benchmarks.diagnosis.runs import Run
-from benchmarks.diagnosis.transfer import first, second
+from benchmarks.diagnosis.transfer import first, second, third
 from benchmarks.diagnosis.transfer.first_recipe import Recipe as FirstRecipe
 from benchmarks.diagnosis.transfer.second_recipe import Recipe as SecondRecipe
+from benchmarks.diagnosis.transfer.third_recipe import Recipe as ThirdRecipe
 from benchmarks.diagnosis.transfer.transfer_set import TransferSet
 
 
@@ -18,6 +19,12 @@ def _train_first(recipe: FirstRecipe, name: str, seed: int) -> Run:
 
 def _train_second(recipe: SecondRecipe, name: str, seed: int) -> Run:
     from benchmarks.diagnosis.transfer.second_training import train
+
+    return train(recipe, name, seed=seed)
+
+
+def _train_third(recipe: ThirdRecipe, name: str, seed: int) -> Run:
+    from benchmarks.diagnosis.transfer.third_training import train
 
     return train(recipe, name, seed=seed)
 
@@ -51,4 +58,20 @@ SECOND = TransferSet(
     faulty_seeds=(200, 201, 202),
     train=_train_second,
 )
-SETS: Mapping[str, TransferSet] = {each.name: each for each in (FIRST, SECOND)}
+THIRD = TransferSet(
+    name="third",
+    about=(
+        "perceptrons, residual, recurrent, dilated and grouped convolutional networks, and one of sets, on made "
+        "intervals, moons, clusters, symbols, shapes and bags, and on digits by size, in four kinds of loops"
+    ),
+    healthy=third.HEALTHY,
+    faulty={
+        f"{cause}, {recipe.family}, {strength}": (cause, recipe)
+        for cause, recipes in third.FAULTY.items()
+        for strength, recipe in zip(("mild", "strong"), recipes, strict=True)
+    },
+    healthy_seeds=(300, 301, 302),
+    faulty_seeds=(300, 301),
+    train=_train_third,
+)
+SETS: Mapping[str, TransferSet] = {each.name: each for each in (FIRST, SECOND, THIRD)}

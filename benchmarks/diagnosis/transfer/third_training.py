@@ -1,0 +1,175 @@
+"""The loops of the third transfer set: as people write them, each with `tuner.watch` around it."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader, TensorDataset
+
+import tuner
+from benchmarks.diagnosis.runs import Run
+from benchmarks.diagnosis.transfer.evaluating import balanced_accuracy, evaluated, probed_record
+from benchmarks.diagnosis.transfer.third_data import DATA_FAULTS, arrays_of
+from benchmarks.diagnosis.transfer.third_networks import network
+from benchmarks.diagnosis.transfer.third_recipe import Recipe
+from studies.records import StudyRecord
+
+
+def train(recipe: Recipe, name: str, *, seed: int, probed: bool = True) -> Run:
+    """Train ``recipe`` under `tuner.watch`, and look at the test part; sets torch's global random state."""
+    started = time.perf_counter()
+    tensors = _tensors(recipe, seed)
+    torch.manual_seed(seed)
+    loop = _Loop(recipe, tensors)
+    record, reported = loop.run()
+    if probed:
+        record = probed_record(
+            record,
+            loop.model,
+            loop.optimizer,
+            (tensors["x_train"], tensors["y_train"]),
+            seed=seed,
+            batch_size=recipe.batch_size,
+            clip_norm=recipe.clip_norm,
+        )
+    test = tensors["x_test"], tensors["y_test"]
+    test_loss, test_accuracy = evaluated(loop.model, *test)
+    _loss, validation_accuracy = evaluated(loop.model, *loop.validation)
+    return Run(
+        case=name,
+        seed=seed,
+        record=record,
+        validation_accuracy=validation_accuracy,
+        reported_accuracy=reported,
+        n_validation=len(tensors["x_validation"]),
+        test_accuracy=test_accuracy,
+        test_loss=test_loss,
+        balanced_accuracy=balanced_accuracy(loop.model, *test),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _tensors(recipe: Recipe, seed: int) -> dict[str, Tensor]:
+    arrays = arrays_of(recipe.task, seed=seed)
+    if recipe.n_train is not None:
+        arrays = {**arrays, **{name: arrays[name][: recipe.n_train] for name in ("x_train", "y_train")}}
+    if recipe.fault in DATA_FAULTS:
+        arrays = DATA_FAULTS[recipe.fault](arrays, recipe.strength, np.random.default_rng([seed, 22]))
+    return {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
+
+
+class _Loop:
+    def __init__(self, recipe: Recipe, tensors: Mapping[str, Tensor]) -> None:
+        self.recipe = recipe
+        self.train = tensors["x_train"], tensors["y_train"]
+        self.validation = tensors["x_validation"], tensors["y_validation"]
+        self.model = network(recipe, self.train[0][0].shape, int(tensors["y_test"].max()) + 1)
+        self.is_sorted = recipe.fault == "sorted"
+        if self.is_sorted:
+            order = _by_label(self.train[1], recipe.strength)
+            self.train = self.train[0][order], self.train[1][order]
+        self.loader = DataLoader(
+            TensorDataset(*self.train),
+            batch_size=recipe.batch_size,
+            shuffle=not self.is_sorted,
+            drop_last=len(self.train[0]) % recipe.batch_size == 1,  # batch norm refuses a single sample
+        )
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = _optimizer(recipe, trained)
+        n_updates = 1 if recipe.loop == "per_epoch" else len(self.loader)
+        self.scheduler = LambdaLR(self.optimizer, _share_of_rate(recipe, n_updates))
+        self.n_steps = 0
+
+    def run(self) -> tuple[StudyRecord, float]:
+        """What the watch saw, and the last validation accuracy as the loop itself would report it."""
+        recipe, is_train_mode = self.recipe, self.recipe.fault == "train_mode_evaluation"
+        is_told = recipe.loop == "telling" or is_train_mode
+        reported = float("nan")
+        with tuner.watch(
+            self.model,
+            self.optimizer,
+            validation=None if is_told else self.validation,
+            config={"clip_norm": recipe.clip_norm} if recipe.clip_norm else None,
+            quiet=True,
+        ) as watch:
+            for _epoch in range(recipe.epochs):
+                self.model.train()
+                losses = [self._train_on(watch, inputs, targets) for inputs, targets in self._minibatches()]
+                if recipe.loop == "per_epoch":
+                    self.scheduler.step()
+                loss, reported = evaluated(self.model, *self.validation, train_mode=is_train_mode)
+                if is_told:
+                    mean = sum(losses) / len(losses)
+                    watch.epoch(train_loss=mean, validation_loss=loss, validation_accuracy=reported)
+                else:
+                    watch.epoch()
+        return watch.record(), reported
+
+    def _minibatches(self) -> Iterable[Any]:
+        """Of the loader, or cut by hand."""
+        if self.recipe.loop != "manual" or self.is_sorted:
+            return self.loader
+        x, y = self.train
+        parts = torch.randperm(len(x)).split(self.recipe.batch_size)
+        return ((x[rows], y[rows]) for rows in parts)
+
+    def _train_on(self, watch: Any, inputs: Tensor, targets: Tensor) -> float:
+        recipe = self.recipe
+        if recipe.fault != "rare_zero_grad" or self.n_steps % int(recipe.strength) == 0:
+            self.optimizer.zero_grad()
+        loss = cross_entropy(self.model(inputs), targets, label_smoothing=recipe.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        watch.step(loss, inputs, targets)
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        self.optimizer.step()
+        if recipe.loop != "per_epoch":
+            self.scheduler.step()
+        self.n_steps += 1
+        return loss.item()
+
+
+def _by_label(labels: Tensor, share: float) -> Tensor:
+    """An order in which a share of the samples is sorted by label, and the others are spread at random."""
+    n_classes = int(labels.max()) + 1
+    spread = n_classes * torch.rand(len(labels))
+    keys = torch.where(torch.rand(len(labels)) < share, labels.float(), spread)
+    return torch.argsort(keys, stable=True)
+
+
+def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    match recipe.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, lr=rate)
+        case "adamw":
+            return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=rate, momentum=recipe.momentum, weight_decay=decay)
+
+
+def _share_of_rate(recipe: Recipe, n_updates: int) -> Callable[[int], float]:
+    """Of the peak rate, by the number of calls so far; ``n_updates`` of them are an epoch."""
+    n_calls = recipe.epochs * n_updates
+
+    def share(call: int) -> float:
+        done = call / n_calls
+        if done < recipe.warmup_fraction:
+            return (call + 1) / (recipe.warmup_fraction * n_calls + 1)
+        left = max(1 - done, 0.0) / (1 - recipe.warmup_fraction)
+        shape = {
+            "constant": 1.0,
+            "cosine": 0.5 - 0.5 * math.cos(math.pi * left),
+            "linear": left,
+            "exponential": 0.01 ** (1 - left),
+        }[recipe.schedule]
+        return shape * float(recipe.decay ** (call // n_updates))
+
+    return share
