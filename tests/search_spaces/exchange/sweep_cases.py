@@ -1,49 +1,10 @@
 """The sweep files of this folder, and what becomes of each: levers and sentences, or the refusal."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import yaml
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-
-from search_spaces.exchange.imported import Choices, Imported
-from search_spaces.exchange.importing import import_space
-from search_spaces.lever import Value
+from tests.search_spaces.exchange.sweep_outcomes import Reads, Refused, c, f, i
 
 SWEEPS = Path(__file__).parent / "sweeps"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reads:
-    """What a sweep becomes. Of each sentence, a part; as many parts as sentences."""
-
-    levers: dict[str, BaseDistribution]
-    fixed: dict[str, Value] = field(default_factory=dict)
-    options: str
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    not_carried: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A part of each fault; as many parts as faults."""
-
-    faults: tuple[str, ...]
-
-
-def f(low: float, high: float, *, log: bool = False, step: float | None = None) -> FloatDistribution:
-    return FloatDistribution(low, high, log=log, step=step)
-
-
-def i(low: int, high: int, *, log: bool = False, step: int = 1) -> IntDistribution:
-    return IntDistribution(low, high, log=log, step=step)
-
-
-def c(*choices: Value) -> CategoricalDistribution:
-    return CategoricalDistribution(choices)
-
 
 DROPOUT = {"dropout": f(0, 0.5)}
 
@@ -417,9 +378,3 @@ CASES: dict[str, Reads | Refused] = {
         warnings=("dropout: min and max are whole numbers, so W&B only ever draws 0 or 1",),
     ),
 }
-
-
-def read(tmp_path: Path, parameters: dict[str, Any], choices: Choices | None = None, **top: Any) -> Imported:
-    path = tmp_path / "sweep.yaml"
-    path.write_text(yaml.safe_dump({"method": "random", "run_cap": 1, **top, "parameters": parameters}))
-    return import_space(path, choices=choices)

@@ -18,15 +18,8 @@ from search_spaces.exchange.importing import import_space
 from search_spaces.exchange.wandb.distributions import FORMS
 from search_spaces.exchange.wandb.sweep import TOP_KEYS
 from search_spaces.lever import Family
-from tests.search_spaces.exchange.sweep_cases import (
-    CASES,
-    SWEEPS,
-    Refused,
-    c,
-    f,
-    i,
-    read,
-)
+from tests.search_spaces.exchange.sweep_cases import CASES, SWEEPS
+from tests.search_spaces.exchange.sweep_outcomes import Refused, c, f, i, read
 
 
 def test_every_sweep_has_a_row() -> None:

@@ -13,7 +13,7 @@ from search_spaces.exchange.imported import Choices, Remarks
 from search_spaces.exchange.importing import export_space
 from search_spaces.exchange.wandb.distributions import FORMS
 from search_spaces.exchange.wandb.sweep import read_sweep
-from tests.search_spaces.exchange.sweep_cases import read
+from tests.search_spaces.exchange.sweep_outcomes import read
 
 
 @pytest.mark.parametrize(

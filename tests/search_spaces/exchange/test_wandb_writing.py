@@ -15,7 +15,7 @@ from search_spaces.exchange.parameters import short_form
 from search_spaces.fields import from_fields
 from search_spaces.presets import PRESETS, preset
 from search_spaces.space import Space
-from tests.search_spaces.exchange.sweep_cases import c, f, i
+from tests.search_spaces.exchange.sweep_outcomes import c, f, i
 from tests.strategies import spaces
 
 
