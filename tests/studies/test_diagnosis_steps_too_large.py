@@ -163,3 +163,13 @@ def test_a_small_batch_is_blamed_for_a_poor_fit_only_where_weights_swelled(
     """A hard task is answered poorly with any batch."""
     trial = trained(growth, accuracy=0.5, fit=0.97, config={"batch_size": 8})
     assert ("batch_too_small" in names(trial)) == found
+
+
+def test_a_train_loss_that_never_rises_is_not_said_to() -> None:
+    """Swollen weights and units that died, in a train loss that falls all along."""
+    trial = trained(4.0, losses=SMOOTH, dead=0.4)
+    (found,) = [finding for finding in findings(trial) if finding.symptom == "oscillation"]
+    assert (
+        found.sentence
+        == "The weights are 4.0 times as large as before training, and 30% of a layer's units died."
+    )

@@ -73,9 +73,12 @@ def _sentence(signs: Signs, shown: tuple[Evidence, ...]) -> str:
     if last.quantity in said:
         return f"The weights are {grown}, {said[last.quantity]}."
     lost = "saturated" if signs.saturated_rise == signs.lost_rise else "died"
+    share = f"{max(signs.lost_rise, 0.0):.0%} of a layer's units {lost}"
+    if not signs.n_clear_rises:
+        return f"The weights are {grown}, and {share}."
     return (
         f"The train loss rises in {signs.n_clear_rises} of {signs.n_epochs} epochs, with weights "
-        f"{grown} and {max(signs.lost_rise, 0.0):.0%} of a layer's units {lost}."
+        f"{grown} and {share}."
     )
 
 
