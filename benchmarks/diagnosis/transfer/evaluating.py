@@ -1,11 +1,14 @@
-"""What both transfer sets do with a trained network: look at a part, and ask the probes that its findings call for."""
+"""What all transfer sets do with a trained network: look at its parts, and ask the probes that it calls for."""
 
 import dataclasses
+import time
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from benchmarks.diagnosis.runs import Run
 from studies.diagnosis import diagnose_record
 from studies.diagnosis.counterfactuals import changes_for_findings
 from studies.records import Outcome, StudyRecord
@@ -59,3 +62,36 @@ def probed_record(
     )
     telemetry = dataclasses.replace(trial.telemetry, counterfactuals=answers)
     return dataclasses.replace(record, trials=(dataclasses.replace(trial, telemetry=telemetry),))
+
+
+def finished_run(
+    name: str,
+    seed: int,
+    record: StudyRecord,
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    reported: float,
+    started: float,
+) -> Run:
+    """The run of a ``model`` that was trained on x_train and y_train of ``tensors``, and what it is worth.
+
+    Args:
+        reported: the validation accuracy as the loop itself tells it.
+        started: by `time.perf_counter`.
+    """
+    test = tensors["x_test"], tensors["y_test"]
+    test_loss, test_accuracy = evaluated(model, *test)
+    _loss, validation_accuracy = evaluated(model, tensors["x_validation"], tensors["y_validation"])
+    return Run(
+        case=name,
+        seed=seed,
+        record=record,
+        validation_accuracy=validation_accuracy,
+        reported_accuracy=reported,
+        n_validation=len(tensors["x_validation"]),
+        test_accuracy=test_accuracy,
+        test_loss=test_loss,
+        balanced_accuracy=balanced_accuracy(model, *test),
+        seconds=time.perf_counter() - started,
+    )

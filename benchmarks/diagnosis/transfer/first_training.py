@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.diagnosis.runs import Run
-from benchmarks.diagnosis.transfer.evaluating import balanced_accuracy, evaluated, probed_record
+from benchmarks.diagnosis.transfer.evaluating import evaluated, finished_run, probed_record
 from benchmarks.diagnosis.transfer.first_recipe import Recipe, TaskName
 from studies.records import StudyRecord
 from tuner.training.datasets.digits import INK_MAXIMUM, read_digits
@@ -213,20 +213,7 @@ def train(recipe: Recipe, name: str, *, seed: int, probed: bool = True) -> Run:
     torch.manual_seed(seed)
     loop = _Loop(recipe, tensors, n_classes)
     record, reported = loop.run(probed=probed, seed=seed)
-    _loss, validation_accuracy = evaluated(loop.model, tensors["x_validation"], tensors["y_validation"])
-    test_loss, test_accuracy = evaluated(loop.model, tensors["x_test"], tensors["y_test"])
-    return Run(
-        case=name,
-        seed=seed,
-        record=record,
-        validation_accuracy=validation_accuracy,
-        reported_accuracy=reported,
-        n_validation=len(tensors["x_validation"]),
-        test_accuracy=test_accuracy,
-        test_loss=test_loss,
-        balanced_accuracy=balanced_accuracy(loop.model, tensors["x_test"], tensors["y_test"]),
-        seconds=time.perf_counter() - started,
-    )
+    return finished_run(name, seed, record, loop.model, tensors, reported=reported, started=started)
 
 
 class _Loop:

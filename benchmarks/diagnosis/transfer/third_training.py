@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import tuner
 from benchmarks.diagnosis.runs import Run
-from benchmarks.diagnosis.transfer.evaluating import balanced_accuracy, evaluated, probed_record
+from benchmarks.diagnosis.transfer.evaluating import evaluated, finished_run, probed_record
 from benchmarks.diagnosis.transfer.third_data import DATA_FAULTS, arrays_of
 from benchmarks.diagnosis.transfer.third_networks import network
 from benchmarks.diagnosis.transfer.third_recipe import Recipe
@@ -38,21 +38,7 @@ def train(recipe: Recipe, name: str, *, seed: int, probed: bool = True) -> Run:
             batch_size=recipe.batch_size,
             clip_norm=recipe.clip_norm,
         )
-    test = tensors["x_test"], tensors["y_test"]
-    test_loss, test_accuracy = evaluated(loop.model, *test)
-    _loss, validation_accuracy = evaluated(loop.model, *loop.validation)
-    return Run(
-        case=name,
-        seed=seed,
-        record=record,
-        validation_accuracy=validation_accuracy,
-        reported_accuracy=reported,
-        n_validation=len(tensors["x_validation"]),
-        test_accuracy=test_accuracy,
-        test_loss=test_loss,
-        balanced_accuracy=balanced_accuracy(loop.model, *test),
-        seconds=time.perf_counter() - started,
-    )
+    return finished_run(name, seed, record, loop.model, tensors, reported=reported, started=started)
 
 
 def _tensors(recipe: Recipe, seed: int) -> dict[str, Tensor]:

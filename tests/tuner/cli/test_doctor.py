@@ -1,11 +1,13 @@
 """``tuner doctor``: what it tells of a machine that is well, and of one where something is not in its place."""
 
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.tuner.cli.conftest import Run
 from tuner import checkup
@@ -139,3 +141,18 @@ def test_a_second_core_that_is_busy_has_no_figures(run: Run, monkeypatch: pytest
     assert "could not be measured, since other work has it now" in found.out
     assert "-90%" not in found.out
     assert "2 processes of 1 thread" not in found.out
+
+
+def test_only_a_missing_product_has_no_rate() -> None:
+    """Any other error of a product is told, not taken for a device without one."""
+
+    def fails(error: Exception) -> Callable[[], None]:
+        def multiply() -> None:
+            raise error
+
+        return multiply
+
+    device = torch.device("cpu")
+    assert checkup._gflops(fails(NotImplementedError("not for 'Half'")), 1, device) is None
+    with pytest.raises(RuntimeError, match="out of memory"):
+        checkup._gflops(fails(RuntimeError("out of memory")), 1, device)
