@@ -1,8 +1,7 @@
 """The loops of the second transfer set: as people write them, each with `tuner.watch` around it."""
 
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import tuner
 from benchmarks.diagnosis.runs import Run
-from benchmarks.diagnosis.transfer.evaluating import evaluated, finished_run, probed_record
+from benchmarks.diagnosis.transfer.evaluating import evaluated
+from benchmarks.diagnosis.transfer.loop_parts import optimizer_of, share_of_rate, watched_run
 from benchmarks.diagnosis.transfer.second_data import DATA_FAULTS, arrays_of
 from benchmarks.diagnosis.transfer.second_networks import network, trained_parameters
 from benchmarks.diagnosis.transfer.second_recipe import Recipe
@@ -28,19 +28,9 @@ def train(recipe: Recipe, name: str, *, seed: int, probed: bool = True) -> Run:
     started = time.perf_counter()
     tensors = _tensors(recipe, seed)
     torch.manual_seed(seed)
-    loop = _Loop(recipe, tensors)
-    record, reported = loop.run()
-    if probed:
-        record = probed_record(
-            record,
-            loop.model,
-            loop.optimizer,
-            (tensors["x_train"], tensors["y_train"]),
-            seed=seed,
-            batch_size=recipe.batch_size,
-            clip_norm=recipe.clip_norm,
-        )
-    return finished_run(name, seed, record, loop.model, tensors, reported=reported, started=started)
+    return watched_run(
+        _Loop(recipe, tensors), recipe, name, tensors, seed=seed, probed=probed, started=started
+    )
 
 
 def _tensors(recipe: Recipe, seed: int) -> dict[str, Tensor]:
@@ -70,9 +60,9 @@ class _Loop:
         self.n_accumulated = N_ACCUMULATED if recipe.loop == "accumulating" else 1
         batch_size = recipe.batch_size // self.n_accumulated
         self.loader = DataLoader(TensorDataset(x, y), batch_size=batch_size, shuffle=not is_sorted)
-        self.optimizer = _optimizer(recipe, list(trained_parameters(recipe, self.model)))
+        self.optimizer = optimizer_of(recipe, list(trained_parameters(recipe, self.model)))
         self.scheduler = LambdaLR(
-            self.optimizer, _share_of_rate(recipe, len(self.loader) // self.n_accumulated)
+            self.optimizer, share_of_rate(recipe, len(self.loader) // self.n_accumulated)
         )
         self.n_minibatches = 0
 
@@ -125,40 +115,3 @@ class _Loop:
     def _clears(self) -> bool:
         """Where the call is in the wrong loop, every so many steps only."""
         return self.recipe.fault != "rare_zero_grad" or self.n_minibatches % int(self.recipe.strength) == 0
-
-
-def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    match recipe.optimizer:
-        case "adam":
-            return torch.optim.Adam(parameters, lr=rate)
-        case "adamw":
-            return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
-        case "rmsprop":
-            return torch.optim.RMSprop(parameters, lr=rate, weight_decay=decay)
-    is_nesterov = recipe.optimizer == "nesterov"
-    return torch.optim.SGD(
-        parameters, lr=rate, momentum=recipe.momentum, weight_decay=decay, nesterov=is_nesterov
-    )
-
-
-def _share_of_rate(recipe: Recipe, n_updates: int) -> Callable[[int], float]:
-    """Of the peak rate, by the number of minibatches so far."""
-    n_steps = recipe.epochs * n_updates
-    warmup = 0.3 if recipe.schedule == "one_cycle" else recipe.warmup_fraction
-
-    def share(step: int) -> float:
-        done = step / n_steps
-        if done < warmup:
-            return (step + 1) / (warmup * n_steps + 1)
-        left = (1 - done) / (1 - warmup)
-        shape = {
-            "constant": 1.0,
-            "cosine": 0.5 - 0.5 * math.cos(math.pi * left),
-            "one_cycle": 0.5 - 0.5 * math.cos(math.pi * left),
-            "linear": max(left, 0.0),
-            "drops": 1.0 if done < 0.6 else 0.1 if done < 0.85 else 0.01,
-        }[recipe.schedule]
-        return shape * float(recipe.decay ** (step // n_updates))
-
-    return share

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from benchmarks.diagnosis.runs import Run
-from benchmarks.diagnosis.transfer import first, second, third
+from benchmarks.diagnosis.transfer import first, fourth, second, third
 from benchmarks.diagnosis.transfer.first_recipe import Recipe as FirstRecipe
+from benchmarks.diagnosis.transfer.fourth_recipe import Recipe as FourthRecipe
 from benchmarks.diagnosis.transfer.second_recipe import Recipe as SecondRecipe
 from benchmarks.diagnosis.transfer.third_recipe import Recipe as ThirdRecipe
 from benchmarks.diagnosis.transfer.transfer_set import TransferSet
@@ -25,6 +26,12 @@ def _train_second(recipe: SecondRecipe, name: str, seed: int) -> Run:
 
 def _train_third(recipe: ThirdRecipe, name: str, seed: int) -> Run:
     from benchmarks.diagnosis.transfer.third_training import train
+
+    return train(recipe, name, seed=seed)
+
+
+def _train_fourth(recipe: FourthRecipe, name: str, seed: int) -> Run:
+    from benchmarks.diagnosis.transfer.fourth_training import train
 
     return train(recipe, name, seed=seed)
 
@@ -74,4 +81,21 @@ THIRD = TransferSet(
     faulty_seeds=(300, 301),
     train=_train_third,
 )
-SETS: Mapping[str, TransferSet] = {each.name: each for each in (FIRST, SECOND, THIRD)}
+FOURTH = TransferSet(
+    name="fourth",
+    about=(
+        "strided and separable convolutional, embedding, gated, normalized, paired, recurrent, attention and densely "
+        "connected networks on made sweeps, gratings, topics, gates, shells, relations and walks, and on digits by "
+        "remainders, in four kinds of loops"
+    ),
+    healthy=fourth.HEALTHY,
+    faulty={
+        f"{cause}, {recipe.family}, {strength}": (cause, recipe)
+        for cause, recipes in fourth.FAULTY.items()
+        for strength, recipe in zip(("mild", "strong"), recipes, strict=True)
+    },
+    healthy_seeds=(400, 401, 402),
+    faulty_seeds=(400, 401),
+    train=_train_fourth,
+)
+SETS: Mapping[str, TransferSet] = {each.name: each for each in (FIRST, SECOND, THIRD, FOURTH)}

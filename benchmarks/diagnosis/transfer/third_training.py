@@ -1,8 +1,7 @@
 """The loops of the third transfer set: as people write them, each with `tuner.watch` around it."""
 
-import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import tuner
 from benchmarks.diagnosis.runs import Run
-from benchmarks.diagnosis.transfer.evaluating import evaluated, finished_run, probed_record
+from benchmarks.diagnosis.transfer.evaluating import evaluated
+from benchmarks.diagnosis.transfer.loop_parts import by_label, optimizer_of, share_of_rate, watched_run
 from benchmarks.diagnosis.transfer.third_data import DATA_FAULTS, arrays_of
 from benchmarks.diagnosis.transfer.third_networks import network
 from benchmarks.diagnosis.transfer.third_recipe import Recipe
@@ -26,19 +26,9 @@ def train(recipe: Recipe, name: str, *, seed: int, probed: bool = True) -> Run:
     started = time.perf_counter()
     tensors = _tensors(recipe, seed)
     torch.manual_seed(seed)
-    loop = _Loop(recipe, tensors)
-    record, reported = loop.run()
-    if probed:
-        record = probed_record(
-            record,
-            loop.model,
-            loop.optimizer,
-            (tensors["x_train"], tensors["y_train"]),
-            seed=seed,
-            batch_size=recipe.batch_size,
-            clip_norm=recipe.clip_norm,
-        )
-    return finished_run(name, seed, record, loop.model, tensors, reported=reported, started=started)
+    return watched_run(
+        _Loop(recipe, tensors), recipe, name, tensors, seed=seed, probed=probed, started=started
+    )
 
 
 def _tensors(recipe: Recipe, seed: int) -> dict[str, Tensor]:
@@ -58,7 +48,7 @@ class _Loop:
         self.model = network(recipe, self.train[0][0].shape, int(tensors["y_test"].max()) + 1)
         self.is_sorted = recipe.fault == "sorted"
         if self.is_sorted:
-            order = _by_label(self.train[1], recipe.strength)
+            order = by_label(self.train[1], recipe.strength)
             self.train = self.train[0][order], self.train[1][order]
         self.loader = DataLoader(
             TensorDataset(*self.train),
@@ -67,9 +57,9 @@ class _Loop:
             drop_last=len(self.train[0]) % recipe.batch_size == 1,  # batch norm refuses a single sample
         )
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.optimizer = _optimizer(recipe, trained)
+        self.optimizer = optimizer_of(recipe, trained)
         n_updates = 1 if recipe.loop == "per_epoch" else len(self.loader)
-        self.scheduler = LambdaLR(self.optimizer, _share_of_rate(recipe, n_updates))
+        self.scheduler = LambdaLR(self.optimizer, share_of_rate(recipe, n_updates))
         self.n_steps = 0
 
     def run(self) -> tuple[StudyRecord, float]:
@@ -119,43 +109,3 @@ class _Loop:
             self.scheduler.step()
         self.n_steps += 1
         return loss.item()
-
-
-def _by_label(labels: Tensor, share: float) -> Tensor:
-    """An order in which a share of the samples is sorted by label, and the others are spread at random."""
-    n_classes = int(labels.max()) + 1
-    spread = n_classes * torch.rand(len(labels))
-    keys = torch.where(torch.rand(len(labels)) < share, labels.float(), spread)
-    return torch.argsort(keys, stable=True)
-
-
-def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    match recipe.optimizer:
-        case "adam":
-            return torch.optim.Adam(parameters, lr=rate)
-        case "adamw":
-            return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
-        case "rmsprop":
-            return torch.optim.RMSprop(parameters, lr=rate, weight_decay=decay)
-    return torch.optim.SGD(parameters, lr=rate, momentum=recipe.momentum, weight_decay=decay)
-
-
-def _share_of_rate(recipe: Recipe, n_updates: int) -> Callable[[int], float]:
-    """Of the peak rate, by the number of calls so far; ``n_updates`` of them are an epoch."""
-    n_calls = recipe.epochs * n_updates
-
-    def share(call: int) -> float:
-        done = call / n_calls
-        if done < recipe.warmup_fraction:
-            return (call + 1) / (recipe.warmup_fraction * n_calls + 1)
-        left = max(1 - done, 0.0) / (1 - recipe.warmup_fraction)
-        shape = {
-            "constant": 1.0,
-            "cosine": 0.5 - 0.5 * math.cos(math.pi * left),
-            "linear": left,
-            "exponential": 0.01 ** (1 - left),
-        }[recipe.schedule]
-        return shape * float(recipe.decay ** (call // n_updates))
-
-    return share
