@@ -57,6 +57,15 @@ class EpochReadings:
     train_mode_probe_accuracy: float = NAN
     """The same with units dropped out, as in training. Read only of a loop that evaluates so, and not where batch
     statistics make a difference too: they depend on the minibatches that the loop evaluates."""
+    copy_inflation: float = NAN
+    """Of the validation accuracy, by the copies of training samples in the split: their share times what they are
+    answered better than the rest. Read only where there are copies, moved ones too."""
+    copy_inflation_error: float = NAN
+    """Standard error."""
+    telling_inflation: float = NAN
+    """Of the validation accuracy, by features that tell the class: what it loses when each sample has those of another.
+    Read only where there are such features."""
+    telling_inflation_error: float = NAN
     learning_rate: float = NAN
     """As used by the epoch's last optimizer step."""
     gradient_norm: float = NAN
@@ -162,6 +171,11 @@ class DataProbe:
     """Of the held-out samples: those that the features tell by exact values, the others not at all. NaN is all."""
     label_disagreement: float = NAN
     """Share of a sample of the training data whose label nearly all its nearest neighbors contradict."""
+    clear_disagreement: float = NAN
+    """Of the quarter of that sample with the clearest neighborhoods: those labeled otherwise than most neighbors."""
+    neighbor_guidance: float = NAN
+    """How much more often than chance the samples of the classes so contradicted (of all, if none is) have neighbors of
+    their class: about 0 where what looks alike need not be alike, and 1 where it always is."""
     input_shift: float = NAN
     """How far the inputs as trained on lie from the validation inputs, in deviations: the largest of the shift of the
     mean, the log of the ratio of the deviations, the root mean square of the features' shifts beyond their noise."""

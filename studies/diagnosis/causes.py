@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import gradients_fade
 from studies.diagnosis.finding import Cause, CauseName
-from studies.diagnosis.instability import instability, what_enlarges_steps
+from studies.diagnosis.instability import has_passed, instability, what_enlarges_steps
 from studies.diagnosis.reference import peer_of, still_falls
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import Signs
@@ -47,7 +47,7 @@ def _what_is_left(signs: Signs, *, is_slow: bool) -> tuple[Cause, ...]:
 
 
 def _unstable(signs: Signs, *, is_held: bool) -> tuple[Suspicion, ...]:
-    """Only after a burst of the loss, of weights or of dead units: a poor fit alone is no sign of large steps.
+    """Only after a burst of the loss that left a trace, of weights or of dead units: a poor fit alone is no sign.
 
     The weights of a network that is held down by its size grow by themselves. Momentum and single samples make steps
     larger than they look, and are suspected wherever the fit is poor; a small batch not where the weights have kept
@@ -56,7 +56,8 @@ def _unstable(signs: Signs, *, is_held: bool) -> tuple[Suspicion, ...]:
     is_swollen = (
         signs.weight_growth > limits.WEIGHT_GROWTH.value or signs.dead_rise > limits.DEAD_FRACTION.value
     )
-    is_shown = signs.burst > limits.BURST.value or (is_swollen and not is_held)
+    has_burst = signs.burst > limits.BURST.value and not has_passed(signs)
+    is_shown = has_burst or (is_swollen and not is_held)
     if is_shown:
         return instability(signs)
     has_kept = signs.weight_growth <= limits.SWOLLEN.value

@@ -1,11 +1,15 @@
 """Why steps are too large: the rate, or what makes more of it - momentum, single samples, a schedule, a cold start."""
 
+import numpy as np
+
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed
 from studies.diagnosis.finding import CauseName
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import RATE_JUMP, Signs
+from studies.diagnosis.slowness import ADAPTIVE
 from studies.diagnosis.weighing import Suspicion
+from studies.readings import NAN
 
 ALTERNATIVE = 0.5
 """The confidence of a cause that nothing speaks for but that it can do what is seen: it is tried after the others."""
@@ -13,6 +17,10 @@ DEEP = 4
 """Hidden layers from which the first updates are dangerous by themselves (own design)."""
 LARGE_BATCH = 256
 """Samples from which rates are usually raised so far that they need a warmup (Goyal et al. 2017)."""
+
+
+MEDIAN_OF = 5
+"""Step losses whose running median says whether the loss is above its start (own design)."""
 
 
 def instability(signs: Signs) -> tuple[Suspicion, ...]:
@@ -88,6 +96,41 @@ def is_cold_start(signs: Signs) -> bool:
 
 def _bursts_early(signs: Signs) -> bool:
     return signs.early_burst > limits.EARLY_BURST.value
+
+
+def burst_share(signs: Signs) -> float:
+    """The share of the steps until the loss was below its start for good, 0 where it never rose; NaN without steps.
+
+    Of a running median, so that single updates do not count.
+    """
+    losses = signs.step_losses
+    if not len(losses) or not signs.start_loss > 0.0:
+        return NAN
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(losses, MEDIAN_OF // 2, mode="edge"), MEDIAN_OF)
+    above = np.flatnonzero(~(np.median(windows, axis=1) < signs.start_loss))
+    return float(above[-1] + 1) / len(losses) if len(above) else 0.0
+
+
+def is_remembered(signs: Signs) -> bool:
+    """Whether the optimizer is known to divide by its past gradients, those of a burst among them.
+
+    It makes its first updates at full length however small the gradients are, and a burst shortens all that follow.
+    Plain steps leave nothing of a burst that has passed.
+    """
+    return signs.situation.choice("optimizer") in ADAPTIVE
+
+
+def has_passed(signs: Signs) -> bool:
+    """Whether an early burst was the only one, soon over, and left no trace: no lost units, weights of a usual size."""
+    is_only = _bursts_early(signs) and signs.burst <= signs.early_burst
+    was_short = is_only and burst_share(signs) <= limits.LONG_BURST.value
+    keeps_units = not signs.lost_rise > limits.DEAD_RISE.value
+    return (
+        was_short
+        and keeps_units
+        and signs.weight_growth <= limits.WEIGHT_GROWTH.value
+        and not is_remembered(signs)
+    )
 
 
 def goes_on(signs: Signs) -> bool:

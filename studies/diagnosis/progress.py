@@ -93,9 +93,33 @@ def _times_to_usual(signs: Signs) -> float:
 
 def stopped_short(signs: Signs, gain: Threshold = limits.GAIN_OF_PATH) -> bool:
     """Whether the weights went less far than usual, the fit is poor for it, and going on promises clearly more."""
-    is_poor = signs.fit_ratio > limits.FIT_RATIO_SHORT_PATH.value and not is_good(signs)
-    falls = share_of_error(signs, _times_to_usual(signs)) > limits.SHARE_OF_ERROR.value
-    return is_poor and falls and gain_of_path(signs) > gain.value
+    return crossed_short(signs, gain) is not None
+
+
+def crossed_short(signs: Signs, gain: Threshold = limits.GAIN_OF_PATH) -> tuple[Threshold, Threshold] | None:
+    """The thresholds of the fit ratio and of the promise that a training crossed which stopped short, else None.
+
+    The poorer the fit, the less need be promised: they are two signs of one thing.
+    """
+    share = share_of_error(signs, _times_to_usual(signs))
+    if is_good(signs) or not share > limits.SHARE_OF_ERROR.value:
+        return None
+    pairs = [(limits.FIT_RATIO_SHORT_PATH, gain), (limits.FIT_RATIO_UNFINISHED, limits.GAIN_LEFT)]
+    if share > limits.SHARE_CLEAR.value:
+        pairs.append((limits.FIT_RATIO_CLEAR, limits.GAIN_CLEAR))
+    promised, ratio = gain_of_path(signs), signs.fit_ratio
+    return next((pair for pair in pairs if ratio > pair[0].value and promised > pair[1].value), None)
+
+
+def hardly_left(signs: Signs) -> bool:
+    """Whether tiny updates led nearly nowhere, and there is something to be had farther on.
+
+    That is all the ways there are to see it at once: so small a step, so short a way, so much that it promises.
+    """
+    is_near = path_length(signs) < limits.CREEPING_PATH.value
+    is_slow = signs.update_ratio < limits.UPDATE_RATIO_CREEPING.value
+    is_unlearned = signs.loss_ratio > limits.LOSS_RATIO_CREEPING.value and not is_good(signs)
+    return is_near and is_slow and is_unlearned and gain_of_path(signs) > limits.GAIN_LEFT.value
 
 
 def low_rate_share(signs: Signs) -> float:
@@ -106,7 +130,17 @@ def low_rate_share(signs: Signs) -> float:
 
 def gain_of_peak(signs: Signs) -> float:
     """What all steps at the peak rate would have brought, as `gain_of`."""
-    return gain_of(signs, 1.0 / signs.rate_area) if signs.rate_area > 0.0 else NAN
+    return gain_of(signs, _times_to_peak(signs))
+
+
+def would_bring_most(signs: Signs) -> bool:
+    """Whether all steps at the peak rate would clearly have taken most of the error away."""
+    share = share_of_error(signs, _times_to_peak(signs))
+    return share > limits.SHARE_CLEAR.value and gain_of_peak(signs) > limits.GAIN_CLEAR.value
+
+
+def _times_to_peak(signs: Signs) -> float:
+    return 1.0 / signs.rate_area if signs.rate_area > 0.0 else NAN
 
 
 def is_good(signs: Signs) -> bool:

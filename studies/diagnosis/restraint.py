@@ -53,26 +53,25 @@ def _dropout(signs: Signs) -> Suspicion | None:
     """Training with noise in the network (dropout, augmentation) is much worse than without, and costs the fit.
 
     In accuracy and in loss: the answers of a network that has hardly learned flip at any noise. Where the updates are
-    next to nothing, or lead nowhere, it is they that keep the loss up.
+    next to nothing, or lead nowhere, it is they that keep the loss up. Of a dropout beyond all use half the cost tells.
     """
-    is_off = signs.situation.number("dropout") == 0.0 and signs.situation.number("augmentation") == 0.0
-    is_dear = signs.train_mode_cost > limits.TRAIN_MODE_COST.value
+    dropout = signs.situation.number("dropout")
+    is_off = dropout == 0.0 and signs.situation.number("augmentation") == 0.0
+    is_strong = dropout >= HOPELESS_DROPOUT and signs.loss_ratio > limits.FIT_RATIO_DROPOUT.value
+    dear = limits.STRONG_DROPOUT_COST if is_strong else limits.TRAIN_MODE_COST
+    is_dear = signs.train_mode_cost > dear.value
+    is_poor = is_strong or signs.fit_ratio > limits.FIT_RATIO_DROPOUT.value
     is_felt = signs.train_mode_loss > limits.TRAIN_MODE_LOSS.value
     hardly_moves = signs.update_ratio < limits.UPDATE_RATIO_LOW.value or stopped_short(signs)
-    costs = (
-        is_dear
-        and is_felt
-        and not (is_off or hardly_moves)
-        and signs.fit_ratio > limits.FIT_RATIO_DROPOUT.value
-    )
+    costs = is_dear and is_felt and is_poor and not (is_off or hardly_moves)
     is_lost = signs.explained < 1.0 - limits.MOST_IS_LEFT.value
-    silenced = is_lost and signs.situation.number("dropout") >= HOPELESS_DROPOUT
+    silenced = is_lost and dropout >= HOPELESS_DROPOUT
     if not (costs or silenced):
         return None
     evidence = crossed(
         "train_mode_cost",
         signs.train_mode_cost,
-        limits.TRAIN_MODE_COST,
+        dear,
         first_step=signs.late_epoch,
         last_step=signs.last_epoch,
     )
@@ -102,12 +101,16 @@ def _undercapacity(signs: Signs) -> Suspicion | None:
 def _few_units(signs: Signs) -> Evidence | None:
     """By the config, or by the untrained weights of a network whose config nobody told.
 
-    Of those all hidden layers must be narrow: a gate or a pooling of one unit is no bottleneck.
+    Of those all hidden layers must be narrow: a gate or a pooling of one unit is no bottleneck. In a model of the
+    user's own (``module:function``) nobody knows what a width is: of channels nine are a sound network.
     """
     width = signs.situation.number("width")
     if signs.situation.number("depth") == 0.0 and signs.situation.choice("model") != "cnn":
         return crossed("width", 0.0, limits.SMALL_WIDTH)
     if not math.isnan(width):
+        if ":" in signs.situation.choice("model"):
+            is_few = width <= limits.NARROW_LAYERS.value
+            return crossed("width", width, limits.NARROW_LAYERS) if is_few else None
         is_few = width <= limits.SMALL_WIDTH.value or width < _n_classes(signs)
         return crossed("width", width, limits.SMALL_WIDTH) if is_few else None
     probe = signs.telemetry.step_zero

@@ -82,7 +82,7 @@ class Signs:
         The lower of the two: label smoothing, labels of chance and a hard task keep the loss of a fit that is done
         near that of validation, and few validation samples or rare classes the error.
         """
-        return _least(self.loss_ratio, self._error_ratio) if math.isfinite(self.loss_ratio) else NAN
+        return _least(self.loss_ratio, self.error_ratio) if math.isfinite(self.loss_ratio) else NAN
 
     @cached_property
     def loss_ratio(self) -> float:
@@ -97,7 +97,7 @@ class Signs:
         return _ratio(_least(self.late("train_loss"), probe), self.late("validation_loss"))
 
     @property
-    def _error_ratio(self) -> float:
+    def error_ratio(self) -> float:
         """The same of the errors, in eval mode alone: NaN where there are none or where no probe was read."""
         return _ratio(1.0 - self.late("probe_accuracy"), self.late_error)
 
@@ -360,10 +360,10 @@ class Signs:
 
     def _over_start(self, losses: Curve) -> float:
         losses = losses[np.isfinite(losses)]
-        return _ratio(float(losses.max()), self._start_loss) if len(losses) else NAN
+        return _ratio(float(losses.max()), self.start_loss) if len(losses) else NAN
 
     @cached_property
-    def _start_loss(self) -> float:
+    def start_loss(self) -> float:
         """Of the untrained network, in train mode where it was read."""
         probe = self.telemetry.step_zero
         read = probe.train_loss if probe is not None else NAN

@@ -14,12 +14,15 @@ from studies.diagnosis.before_training import crossed, falls_short
 from studies.diagnosis.curves import Curve
 from studies.diagnosis.finding import CauseName, Evidence
 from studies.diagnosis.progress import (
+    crossed_short,
     gain_of_path,
     gain_of_peak,
+    hardly_left,
     is_good,
     low_rate_share,
     path_length,
     stopped_short,
+    would_bring_most,
 )
 from studies.diagnosis.reference import trained
 from studies.diagnosis.signs import LATE, Signs
@@ -46,14 +49,17 @@ def _is_on_its_way(signs: Signs) -> bool:
 
     How much of the untrained loss is left says nothing of that: a hard task keeps most of it for good.
     """
-    fit, gain = _limits_of(signs)
-    went_far = not _is_short(signs) and path_length(signs) > limits.LONG_PATH.value
-    if is_good(signs) or went_far or not signs.fit_ratio > fit.value:
+    # The steps of few epochs are large ones: they may have gone as far without having arrived, but not much farther.
+    usual = 1.0 if not _is_short(signs) else GROWTH
+    went_far = path_length(signs) > usual * limits.LONG_PATH.value
+    if is_good(signs) or went_far or not signs.fit_ratio > limits.FIT_RATIO_UNFINISHED.value:
         return False
     has_hardly_begun = signs.explained < 1.0 - limits.LOST_LEARNING.value
     # A steep end promises much by itself; the way that is left to go says whether it is to be had.
     is_near = not _is_short(signs) and gain_of_path(signs) < limits.GAIN_LEFT.value
-    return _falls(signs) and (has_hardly_begun or (_promised(signs) > gain.value and not is_near))
+    return _falls(signs) and (
+        has_hardly_begun or (_promised(signs) > _gain_limit(signs).value and not is_near)
+    )
 
 
 def _promised(signs: Signs) -> float:
@@ -66,11 +72,9 @@ def _is_short(signs: Signs) -> bool:
     return signs.n_epochs < limits.FEW_EPOCHS.value
 
 
-def _limits_of(signs: Signs) -> tuple[Threshold, Threshold]:
-    """Of the fit ratio and of the expected gain: few epochs give poorer readings, and promise more."""
-    if _is_short(signs):
-        return limits.FIT_RATIO_SHORT, limits.EXPECTED_GAIN_SHORT
-    return limits.FIT_RATIO_UNFINISHED, limits.EXPECTED_GAIN
+def _gain_limit(signs: Signs) -> Threshold:
+    """Of the expected gain: what few epochs promise is to be had."""
+    return limits.EXPECTED_GAIN_SHORT if _is_short(signs) else limits.EXPECTED_GAIN
 
 
 def _falls(signs: Signs) -> bool:
@@ -144,13 +148,14 @@ def _premature_decay(signs: Signs) -> Suspicion | None:
 def _dear_decay(signs: Signs) -> tuple[Evidence, ...]:
     """Most steps at next to nothing of the peak rate, which would have brought much."""
     share, gain = low_rate_share(signs), gain_of_peak(signs)
-    is_poor = signs.fit_ratio > limits.FIT_RATIO_SHORT_PATH.value and not is_good(signs)
+    fit = limits.FIT_RATIO_CLEAR if would_bring_most(signs) else limits.FIT_RATIO_SHORT_PATH
+    is_poor = signs.fit_ratio > fit.value and not is_good(signs)
     if not (share > limits.LOW_RATE_SHARE.value and gain > limits.GAIN_OF_PATH.value and is_poor):
         return ()
     return (
         _over_all("low_rate_share", share, limits.LOW_RATE_SHARE, signs),
         _over_all("gain_of_peak", gain, limits.GAIN_OF_PATH, signs),
-        fit_evidence(signs, limits.FIT_RATIO_SHORT_PATH),
+        fit_evidence(signs, fit),
     )
 
 
@@ -167,12 +172,13 @@ def _flat_decay(signs: Signs) -> tuple[Evidence, ...]:
 
 
 def _warmup_too_long(signs: Signs) -> Suspicion | None:
-    """The rate rose for most of the time, and the loss still falls as it does at a training's start."""
+    """The rate rose for most of the time, and the loss still falls as it does at a training's start, or ends high."""
     is_long = signs.warmup_share > limits.LONG_WARMUP.value
     is_best_late = _best_is_late(trained(signs.trial, "validation_loss"))
     still_early = is_best_late and signs.late_fall > limits.WARMUP_FALL.value
     promises_more = expected_gain(signs) > limits.EXPECTED_GAIN.value
-    if not (is_long and (still_early or promises_more or is_unfinished(signs))):
+    is_short = promises_more or is_unfinished(signs) or rose_for_most(signs)
+    if not (is_long and (still_early or is_short)):
         return None
     evidence = [
         _over_all("warmup_share", signs.warmup_share, limits.LONG_WARMUP, signs),
@@ -181,6 +187,15 @@ def _warmup_too_long(signs: Signs) -> Suspicion | None:
     if math.isfinite(cost := warmup_cost(signs)):
         evidence.append(_over_all("warmup_cost_in_standard_errors", cost, limits.NOISE_FLOORS, signs))
     return Suspicion(name=CauseName.WARMUP_TOO_LONG, confidence=0.88, evidence=tuple(evidence))
+
+
+def rose_for_most(signs: Signs) -> bool:
+    """Whether the rate rose for most of a training that was allowed to end, and that ends with a poor fit for it.
+
+    No schedule that anybody means rises for so long. One that was cut off may only have begun with its warmup.
+    """
+    is_poor = signs.fit_ratio > limits.FIT_RATIO_SHORT_PATH.value and not is_good(signs)
+    return signs.trial.state == "complete" and signs.warmup_share > limits.MOSTLY_WARMUP.value and is_poor
 
 
 def _best_is_late(losses: Curve) -> bool:
@@ -209,9 +224,10 @@ def _rate_too_low(signs: Signs) -> Suspicion | None:
     Where the updates are usual and the way was short for all that, a higher rate is as good as more epochs.
     """
     is_slow = is_unfinished(signs) and signs.update_ratio < limits.UPDATE_RATIO_SLOW.value
-    if is_slow or _creeps(signs):
+    if is_slow or _creeps(signs) or hardly_left(signs):
         rule = limits.UPDATE_RATIO_SLOW if is_slow else limits.UPDATE_RATIO_CREEPING
-        evidence = (_over_all("update_ratio", signs.update_ratio, rule, signs), *_shortness(signs))
+        shortness = _shortness(signs) if is_slow or _creeps(signs) else _nearness(signs)
+        evidence = (_over_all("update_ratio", signs.update_ratio, rule, signs), *shortness)
         confidence = 0.65 if _is_short(signs) else 0.82
     elif stopped_short(signs) and not (_premature_decay(signs) or _warmup_too_long(signs)):
         evidence, confidence = _shortness(signs), 0.4 if _is_short(signs) else 0.55
@@ -222,10 +238,9 @@ def _rate_too_low(signs: Signs) -> Suspicion | None:
 
 def _creeps(signs: Signs) -> bool:
     """Whether tiny updates leave most of the loss, and a schedule that ends at nothing hides how it would go on."""
-    fit, _gain = _limits_of(signs)
     hardly_moves = signs.update_ratio < limits.UPDATE_RATIO_CREEPING.value
     much_is_left = signs.explained < 1.0 - limits.MOST_IS_LEFT.value
-    is_poor = signs.fit_ratio > fit.value and not is_good(signs)
+    is_poor = signs.fit_ratio > limits.FIT_RATIO_UNFINISHED.value and not is_good(signs)
     promises_more = gain_by_rates(signs) > limits.EXPECTED_GAIN_SHORT.value
     return hardly_moves and much_is_left and is_poor and _falls(signs) and promises_more
 
@@ -253,7 +268,7 @@ def _too_few_epochs(signs: Signs) -> Suspicion | None:
     if _is_on_its_way(signs):
         evidence = (
             _late("validation_loss_fall", signs.doubling_fall, limits.DOUBLING_FALL, signs),
-            _late("expected_gain", _promised(signs), _limits_of(signs)[1], signs),
+            _late("expected_gain", _promised(signs), _gain_limit(signs), signs),
             *evidence,
         )
     confidence = 0.87 if _is_short(signs) else 0.5
@@ -264,17 +279,28 @@ def _has_hardly_begun(signs: Signs) -> bool:
     """Whether the loss is that of the start after so few steps and epochs that nobody can say more of it."""
     is_brief = _is_short(signs) and limits.FEW_STEPS.value <= signs.n_steps < limits.FEW_STEPS_IN_ALL.value
     is_calm = signs.burst < limits.BURST.value and signs.update_ratio > limits.UPDATE_RATIO_LOW.value
-    return is_brief and is_calm and signs.explained < 1.0 - limits.LOST_LEARNING.value
+    return is_brief and is_calm and signs.explained < 1.0 - limits.HARDLY_BEGUN.value
 
 
 def _shortness(signs: Signs) -> tuple[Evidence, ...]:
     """That the fit is poor, and how short the way was where that is what tells."""
-    if not stopped_short(signs):
-        return (fit_evidence(signs, _limits_of(signs)[0]),)
+    short = crossed_short(signs)
+    if short is None:
+        return (fit_evidence(signs, limits.FIT_RATIO_UNFINISHED),)
+    fit, gain = short
     return (
         _over_all("path_length", path_length(signs), limits.USUAL_PATH, signs),
-        _over_all("gain_of_path", gain_of_path(signs), limits.GAIN_OF_PATH, signs),
-        fit_evidence(signs, limits.FIT_RATIO_SHORT_PATH),
+        _over_all("gain_of_path", gain_of_path(signs), gain, signs),
+        fit_evidence(signs, fit),
+    )
+
+
+def _nearness(signs: Signs) -> tuple[Evidence, ...]:
+    """That it hardly left its start, and what going on promises."""
+    return (
+        _over_all("path_length", path_length(signs), limits.CREEPING_PATH, signs),
+        _over_all("gain_of_path", gain_of_path(signs), limits.GAIN_LEFT, signs),
+        _late("loss_ratio", signs.loss_ratio, limits.LOSS_RATIO_CREEPING, signs),
     )
 
 

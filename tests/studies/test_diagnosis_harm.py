@@ -1,6 +1,7 @@
 """What does no harm is a note: the same anomaly is a fault or none by what the training itself shows of its price."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_a_warmup_that_no_rate_shows_costs_nobody_knows_what() -> None:
     ("trial", "severity"),
     [
         (warming(0.9), FAULT),
-        (warming(0.6, error=0.055), NOTE),
+        (warming(0.5, error=0.055), NOTE),
         (warming(0.9, accuracy_known=False), FAULT),
     ],
     ids=["dear", "cheap", "nothing known"],
@@ -151,10 +152,10 @@ def misread(cost: float, **changes: Any) -> TrialRecord:
 @pytest.mark.parametrize(
     ("trial", "severity"),
     [
-        (misread(0.015), NOTE),
-        (misread(-0.015), NOTE),
-        (misread(0.025), FAULT),
-        (misread(-0.025), FAULT),
+        (misread(0.011), NOTE),
+        (misread(-0.011), NOTE),
+        (misread(0.014), FAULT),
+        (misread(-0.014), FAULT),
         (misread(NAN), FAULT),
         (misread(0.0, training_in_eval_mode_share=0.9), FAULT),
     ],
@@ -163,8 +164,26 @@ def misread(cost: float, **changes: Any) -> TrialRecord:
 def test_evaluating_in_train_mode_is_a_fault_where_it_misleads(
     trial: TrialRecord, severity: Severity
 ) -> None:
-    """By more than two standard errors of validation, either way; what was not read counts as misleading."""
+    """By more than its standard error on validation, either way; what was not read counts as misleading."""
     assert found(trial, "evaluation_mode").severity is severity
+
+
+def test_what_evaluating_in_train_mode_costs_is_read_over_half_of_the_epochs() -> None:
+    """A few hundred samples tell another cost each time; the first epochs', when all is learned, are none."""
+    trial = misread(0.0)
+    assert trial.telemetry is not None
+
+    def costing(costs: Sequence[float]) -> TrialRecord:
+        rows = tuple(
+            dataclasses.replace(row, train_mode_probe_accuracy=0.96 - costs[row.epoch - 1])
+            if row.epoch
+            else row
+            for row in trial.telemetry.epochs
+        )
+        return dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+
+    assert found(costing([0.0] * 4 + [0.03, 0.03, 0.01, 0.01]), "evaluation_mode").severity is FAULT
+    assert found(costing([0.1] * 4 + [0.0, 0.0, 0.015, 0.015]), "evaluation_mode").severity is NOTE
 
 
 def test_a_loop_without_code_readings_has_no_evaluation_mode() -> None:

@@ -79,7 +79,20 @@ def test_a_validation_that_costs_more_than_training_is_a_lag(ratio: float, found
     """The accuracy of training may be lower, with dropout, and still validation lags: by its loss."""
     train, accuracy = (0.6, 0.4, 0.3, 0.25, 0.22, 0.2, 0.19, 0.18), (0.8, 0.88, 0.91, 0.93, *(0.94,) * 4)
     validation = tuple(loss * ratio * thresholds.SHIFT_LOSS_RATIO.value for loss in train)
-    trial = with_data(trial_of(train, accuracy, validation, accuracy), input_shift=1.9)
+    trial = with_data(trial_of(train, accuracy, validation, accuracy), input_shift=0.4)
+    assert faults(trial) == found
+
+
+@pytest.mark.parametrize(
+    ("shift", "accuracy", "found"), [(0.7, 0.9, ["input_shift"]), (0.4, 0.9, []), (0.7, 0.97, [])]
+)
+def test_inputs_far_from_those_of_validation_need_no_lag(
+    shift: float, accuracy: float, found: list[str]
+) -> None:
+    """No augmentation that is meant so moves them so far and leaves the accuracy short."""
+    level = (accuracy,) * 8
+    losses = (0.6, 0.4, 0.3, 0.25, 0.22, 0.2, 0.19, 0.18)
+    trial = with_data(trial_of(losses, level, tuple(0.9 * loss for loss in losses), level), input_shift=shift)
     assert faults(trial) == found
 
 

@@ -79,7 +79,7 @@ def test_a_handful_of_steps_an_epoch_is_too_few_at_a_smaller_promise(
     losses = (1.6, 1.1, 0.80, 0.63, 0.53, 0.47, 0.44, 0.43)
     rates = np.repeat(np.linspace(0.1, 0.02, 8), n_steps)
     trial = going_on(
-        fit=0.8,
+        fit=0.6,
         rates=rates.tolist(),
         losses=losses,
         n_steps=n_steps,
@@ -158,12 +158,51 @@ def test_who_falls_by_more_than_it_jumps_is_not_restless(
     assert causes(trial) == found
 
 
+LEVEL = (0.9, 0.7, 0.55, 0.50, 0.50, 0.51, 0.50, 0.51)
+ON_ITS_WAY = (1.4, 1.2, 1.00, 0.80, 0.75, 0.60, 0.56, 0.40)
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracy", "found"),
+    [(LEVEL, 0.945, True), (ON_ITS_WAY, 0.945, False), (ON_ITS_WAY, 0.88, True)],
+)
+def test_units_lost_on_the_way_to_a_good_accuracy_are_no_oscillation(
+    losses: Sequence[float], accuracy: float, found: bool
+) -> None:
+    """Who still falls has settled nowhere yet; half of the units lost at an accuracy clearly too low are the rate's."""
+    trial = swollen(losses, growth=2.1, accuracy=accuracy)
+    assert trial.telemetry is not None
+    data = dataclasses.replace(DATA, n_validation=500, validation_class_counts=(50,) * 10)
+    rows = tuple(dataclasses.replace(row, dead_fraction=0.4) for row in trial.telemetry.epochs)
+    telemetry = dataclasses.replace(trial.telemetry, epochs=rows, data=data)
+    told = [f.symptom for f in diagnose_record(study_of(dataclasses.replace(trial, telemetry=telemetry)), 0)]
+    assert ("oscillation" in told) == found
+
+
+@pytest.mark.parametrize(("losses", "found"), [(LEVEL, True), (ON_ITS_WAY, False)])
+def test_train_losses_that_rise_on_the_way_down_are_no_oscillation(
+    losses: Sequence[float], found: bool
+) -> None:
+    """Nor are weights three times as large; the sentence tells of lost units where there are any."""
+    trial = swollen(losses, growth=3.0)
+    assert trial.telemetry is not None
+    jagged = (0.9, 0.6, 0.7, 0.5, 0.58, 0.4, 0.47, 0.36)
+    rows = tuple(
+        dataclasses.replace(row, train_loss=jagged[row.epoch - 1]) if row.epoch else row
+        for row in trial.telemetry.epochs
+    )
+    telemetry = dataclasses.replace(trial.telemetry, epochs=rows)
+    told = diagnose_record(study_of(dataclasses.replace(trial, telemetry=telemetry)), 0)
+    assert ("oscillation" in [f.symptom for f in told]) == found
+    assert not found or told[0].sentence.endswith("3.0 times as large as before training.")
+
+
 @pytest.mark.parametrize(
     ("height", "accuracy", "is_found"), [(3.0, 0.96, True), (1.8, 0.96, False), (3.0, 0.975, False)]
 )
 def test_a_violent_burst_is_a_fault_at_fewer_errors(height: float, accuracy: float, is_found: bool) -> None:
     """The weights are 1.9 times as large as before it; digits with large batches recover to an error of 0.026."""
-    trial = swollen(FALLING, growth=1.9, accuracy=accuracy)
+    trial = dataclasses.replace(swollen(FALLING, growth=1.9, accuracy=accuracy), config={"optimizer": "adam"})
     losses = (2.33, 2.33 * height, 2.4, *np.linspace(1.6, 0.3, 77))
     found = causes(with_steps(trial, losses, (0.1,) * 80, n_epochs=8))
     assert found[:1] == [CauseName.MISSING_WARMUP] * is_found

@@ -163,9 +163,10 @@ def test_gradients_that_fade_steeply_are_nothing_in_a_network_that_learns() -> N
 )
 def test_gradients_of_a_few_units_fade_for_want_of_units(width: int, causes: list[str]) -> None:
     """Both are told; the width first."""
-    trial = stuck_trial(config={"width": width})
+    fading = steep(4, 0.3)
+    trial = stuck_trial(config={"width": width}, layers=[(each.name, each.gradient_norm) for each in fading])
     rows = dataclasses.replace(trial, state="pruned")
-    assert named(with_start(rows, layers=steep(4, 0.4)))[:2] == causes
+    assert named(with_start(rows, layers=fading))[:2] == causes
 
 
 # --- the first updates

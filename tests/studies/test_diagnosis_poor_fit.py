@@ -10,7 +10,7 @@ from studies.diagnosis import (
     diagnose_record,
 )
 from tests.cases import CASES
-from tests.made_trials import good_trial, study_of, trial_of
+from tests.made_trials import DATA, good_trial, study_of, trial_of
 
 
 @pytest.mark.parametrize(
@@ -168,3 +168,33 @@ def test_few_samples_known_by_heart_are_overfitting_without_a_rise() -> None:
     (finding,) = diagnose_record(study_of(trial_of(train, level, flat, (0.89,) * 8)))
     assert (finding.symptom, finding.causes[0].name) == ("overfitting", CauseName.OVERFITTING)
     assert diagnose_record(study_of(trial_of(train, level, flat, (0.92,) * 8))) == []
+
+
+@pytest.mark.parametrize(
+    ("per_class", "gap", "counts", "found"),
+    [(60, 0.085, 10, True), (112, 0.085, 10, False), (60, 0.07, 10, False), (60, 0.085, 0, False)],
+    ids=["few", "more", "close", "not counted"],
+)
+def test_of_few_samples_a_class_a_smaller_gap_is_overfitting(
+    per_class: int, gap: float, counts: int, found: bool
+) -> None:
+    """Sixty of each class, known by heart: what validation lacks is what they do not show."""
+    train = (0.8, 0.3, 0.1, 0.02, 0.008, 0.004, 0.003, 0.003)
+    flat = (0.8, 0.5, 0.42, 0.40, 0.40, 0.40, 0.40, 0.40)
+    data = dataclasses.replace(DATA, n_train=10 * per_class, train_class_counts=(per_class,) * counts)
+    trial = trial_of(train, (1.0,) * 8, flat, (1.0 - gap,) * 8, data=data)
+    assert ("overfitting" in {finding.symptom for finding in diagnose_record(study_of(trial))}) == found
+
+
+@pytest.mark.parametrize(
+    ("error", "gap", "found"), [(0.001, 0.18, True), (0.004, 0.18, False), (0.001, 0.14, False)]
+)
+def test_training_answers_without_an_error_are_known_by_heart_as_well(
+    error: float, gap: float, found: bool
+) -> None:
+    """A loss of a twentieth is not enough of it, but errors that are gone are, before a gap of more than 0.15."""
+    train = (0.8, 0.3, 0.1, 0.05, 0.03, 0.02, 0.02, 0.02)
+    flat = (0.8, 0.5, 0.42, 0.40, 0.40, 0.40, 0.40, 0.40)
+    probed = {"probe_loss": train, "probe_accuracy": (1.0 - error,) * 8}
+    trial = trial_of(train, (0.97,) * 8, flat, (1.0 - error - gap,) * 8, **probed)
+    assert ("overfitting" in {finding.symptom for finding in diagnose_record(study_of(trial))}) == found

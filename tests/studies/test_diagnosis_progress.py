@@ -20,6 +20,7 @@ from studies.diagnosis.progress import (
 )
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.slowness import expected_gain
+from studies.diagnosis.thresholds import Threshold
 from studies.readings import NAN
 from studies.records import TrialRecord
 from tests.made_trials import DATA, LN10, study_of, trial_of, with_steps
@@ -141,11 +142,16 @@ def test_what_is_done_is_not_slow(sound: dict[str, float]) -> None:
     assert fault(short(**sound)) is None  # type: ignore[arg-type]
 
 
-def test_the_gain_decides_at_its_threshold() -> None:
-    """More validation samples make the same promise clearer."""
-    gains = {n: gain_of_path(Signs(trial=short(n_validation=n))) for n in range(60, 2000, 20)}
-    said = {n: stopped_short(Signs(trial=short(n_validation=n))) for n in gains}
-    assert said == {n: gain > thresholds.GAIN_OF_PATH.value for n, gain in gains.items()}
+@pytest.mark.parametrize(
+    ("fit", "limit"),
+    [(0.4, thresholds.GAIN_CLEAR), (0.6, thresholds.GAIN_OF_PATH), (0.8, thresholds.GAIN_LEFT)],
+)
+def test_the_gain_decides_at_its_threshold(fit: float, limit: Threshold) -> None:
+    """More validation samples make the same promise clearer; the poorer the fit, the less need be promised."""
+    losses = (1.0, 0.8, 0.62, 0.5, 0.42, 0.35, 0.3, 0.27)  # falls enough to promise most of the error
+    signs = {n: Signs(trial=short(fit=fit, losses=losses, n_validation=n)) for n in range(60, 2000, 20)}
+    said = {n: stopped_short(each) for n, each in signs.items()}
+    assert said == {n: gain_of_path(each) > limit.value for n, each in signs.items()}
     assert set(said.values()) == {True, False}
 
 

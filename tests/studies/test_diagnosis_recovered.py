@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from studies.diagnosis import Finding, Severity, diagnose_record
+from studies.diagnosis import Finding, Severity, diagnose_record, thresholds
+from studies.diagnosis.instability import burst_share
+from studies.diagnosis.signs import Signs
 from studies.records import TrialRecord
 from tests.made_trials import DATA, step_zero, study_of, trial_of, with_steps
 
@@ -59,8 +61,8 @@ def bursting(
         (1.7, 1.8, 0.4, "batch", False),
         (3.0, 1.8, 0.4, "batch", True),
         (1.7, 1.8, 0.02, "none", False),
-        (8.0, 1.05, 0.4, "none", True),
-        (4.0, 1.05, 0.4, "none", False),
+        (8.0, 1.05, 0.8, "none", True),
+        (4.0, 1.05, 0.8, "none", False),
         (8.0, 1.05, 0.15, "none", False),
     ],
     ids=[
@@ -77,8 +79,76 @@ def test_an_early_burst_is_a_fault_by_its_traces(
     height: float, growth: float, fit: float, normalization: str, found: bool
 ) -> None:
     """Weights that it pushed out, or a poor fit after a burst beyond all measure; not in who has recovered."""
-    trial = bursting(height, growth, fit=fit, normalization=normalization)
+    trial = bursting(height, growth, fit=fit, normalization=normalization, optimizer="adam")
     assert ("early_instability" in symptoms(trial)) == found
+
+
+@pytest.mark.parametrize(("optimizer", "found"), [("rmsprop", True), ("sgd", False), (None, False)])
+@pytest.mark.parametrize(("height", "growth"), [(1.7, 1.8), (8.0, 1.05)], ids=["pushed out", "thrown"])
+def test_plain_steps_leave_nothing_of_a_burst_that_has_passed(
+    height: float, growth: float, optimizer: str | None, found: bool
+) -> None:
+    """Past gradients that are divided by remember it; of an optimizer that nobody told, nothing is known."""
+    config = {} if optimizer is None else {"optimizer": optimizer}
+    assert ("early_instability" in symptoms(bursting(height, growth, fit=0.8, **config))) == found
+
+
+@pytest.mark.parametrize(("n_above", "fit", "found"), [(20, 0.4, True), (12, 0.4, False), (20, 0.02, False)])
+def test_a_loss_that_long_stays_above_its_start_has_not_recovered(
+    n_above: int, fit: float, found: bool
+) -> None:
+    """A quarter of 80 steps, whatever the optimizer; not 12 of them, nor who knows the training data by heart."""
+    losses = (*(1.5 * START,) * n_above, *np.linspace(2.0, 0.3, N_STEPS - n_above))
+    trial = with_steps(
+        bursting(1.7, 1.05, fit=fit, optimizer="sgd"), losses, (0.01,) * N_STEPS, n_epochs=N_EPOCHS
+    )
+    assert burst_share(Signs(trial=trial)) == n_above / N_STEPS
+    assert ("early_instability" in symptoms(trial)) == found
+
+
+def test_a_single_update_above_the_start_ends_no_recovery() -> None:
+    """The running median passes over it; a loss that was never above its start has a share of 0, an unread one none."""
+    quiet = np.linspace(2.0, 0.3, N_STEPS)
+    spiked = quiet.copy()
+    spiked[60] = 2.0 * START
+    signs = [
+        Signs(trial=with_steps(bursting(1.7, 1.05), losses, (0.01,) * N_STEPS, n_epochs=N_EPOCHS))
+        for losses in (quiet, spiked)
+    ]
+    assert [burst_share(each) for each in signs] == [0.0, 0.0]
+    unread = trial_of(LOSSES, (0.9,) * N_EPOCHS, LOSSES, (0.9,) * N_EPOCHS)
+    assert np.isnan(burst_share(Signs(trial=unread)))
+
+
+@pytest.mark.parametrize(("fit", "found"), [(0.8, True), (0.6, False)])
+def test_who_has_little_loss_left_was_not_thrown(fit: float, found: bool) -> None:
+    """Ten times less than guessing is a fit, though validation has not much more: 0.09 and 0.07 of the start."""
+    trial = bursting(8.0, 1.05, fit=fit, optimizer="adam")
+    assert Signs(trial=trial).fit_ratio > thresholds.FIT_RATIO_THROWN.value
+    assert ("early_instability" in symptoms(trial)) == found
+
+
+@pytest.mark.parametrize(
+    ("config", "growth", "dead", "late", "found"),
+    [
+        ({"optimizer": "sgd"}, 1.5, 0.0, 0.0, False),
+        ({"optimizer": "adam"}, 1.5, 0.0, 0.0, True),
+        ({"optimizer": "sgd"}, 3.0, 0.0, 0.0, True),
+        ({"optimizer": "sgd"}, 1.5, 0.4, 0.0, True),
+        ({"optimizer": "sgd"}, 1.5, 0.0, 4.5, True),
+    ],
+    ids=["passed", "remembered", "swollen", "units lost", "comes back"],
+)
+def test_a_high_loss_after_a_burst_that_has_passed_is_no_divergence(
+    config: dict[str, Any], growth: float, dead: float, late: float, found: bool
+) -> None:
+    """A hard task or wrong labels keep the loss up: the burst is to blame where it left a trace."""
+    trial = bursting(1.7, growth, fit=6.0, dead=dead, **config)
+    losses = np.array([START, START * 1.7, *np.linspace(2.0, 1.6, N_STEPS - 2)])
+    losses[60:63] = np.maximum(losses[60:63], late)
+    trial = with_steps(trial, losses, (0.01,) * N_STEPS, n_epochs=N_EPOCHS)
+    assert Signs(trial=trial).explained < 1.0 - thresholds.MOST_IS_LEFT.value
+    assert ("divergence" in symptoms(trial)) == found
 
 
 @pytest.mark.parametrize(("growth", "found"), [(1.35, True), (1.1, False), (float("nan"), True)])

@@ -72,7 +72,14 @@ def test_a_low_accuracy_is_the_harm_of_an_earlier_anomaly() -> None:
 
 
 def burst(height: float, weight_norm: float) -> TrialRecord:
-    trial = trial_of(FALLING, (0.8,) * N, FALLING, (0.8,) * N, probe=step_zero(layers=layers_of(1.0)))
+    trial = trial_of(
+        FALLING,
+        (0.8,) * N,
+        FALLING,
+        (0.8,) * N,
+        probe=step_zero(layers=layers_of(1.0)),
+        config={"optimizer": "adam"},
+    )
     assert trial.telemetry is not None
     rows = tuple(
         dataclasses.replace(

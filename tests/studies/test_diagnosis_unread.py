@@ -6,7 +6,7 @@ from studies.diagnosis import CauseName, Finding, Severity, diagnose_record
 from studies.readings import NAN
 from studies.records import TrialRecord
 from tests.early_cases import layers, with_class_accuracy, with_data, with_start
-from tests.made_trials import LEARNING, RISING, VALIDATION_ACCURACY, VALIDATION_LOSS, study_of, trial_of
+from tests.made_trials import LEARNING, RISING, VALIDATION_LOSS, study_of, trial_of
 
 UNSEEN = {"validation_class_counts": (), "overlap_fraction": NAN, "moved_fraction": NAN, "input_shift": NAN}
 """What a loop shows of its validation data that gives nothing but numbers."""
@@ -58,11 +58,18 @@ def test_an_imbalance_comes_before_a_training_that_bursts() -> None:
 # --- layers
 
 
-@pytest.mark.parametrize(("error", "found"), [(0.06, False), (0.1, True)])
-def test_small_frozen_layers_are_judged_by_the_fit(error: float, found: bool) -> None:
+@pytest.mark.parametrize(
+    ("error", "validation", "found"),
+    [(0.06, 0.06, False), (0.1, 0.06, True), (0.06, 0.08, False), (0.06, 0.09, True), (0.01, 0.12, False)],
+)
+def test_small_frozen_layers_are_judged_by_the_fit(error: float, validation: float, found: bool) -> None:
     """Their weights do not show whether they were trained; random features leave the training data unlearned."""
     trial = trial_of(
-        LEARNING, RISING, VALIDATION_LOSS, VALIDATION_ACCURACY, probe_accuracy=(1.0 - error,) * len(RISING)
+        LEARNING,
+        RISING,
+        VALIDATION_LOSS,
+        (1.0 - validation,) * len(RISING),
+        probe_accuracy=(1.0 - error,) * len(RISING),
     )
     frozen = layers(is_trainable=(False, True, True), spectral_ratio=(0.9, NAN, NAN))
     assert first_cause(with_start(trial, layers=frozen)) == (CauseName.FROZEN_LAYERS if found else None)
@@ -93,3 +100,19 @@ def test_validation_that_lags_from_the_first_epoch_on_is_of_another_kind(
 def test_inputs_that_were_seen_decide_over_the_lag() -> None:
     """The same curves over inputs that do not differ are no drift."""
     assert "input_shift" not in {each.symptom for each in faults(lagging(0.2, 0.3, input_shift=0.02))}
+
+
+@pytest.mark.parametrize(
+    ("counts", "first"),
+    [
+        ((400,) * 8 + (0,) * 2, CauseName.UNSTRATIFIED_SPLIT),
+        ((400,) * 10, CauseName.AUGMENTATION_DRIFT),
+        ((400,) * 10 + (0,) * 90, CauseName.AUGMENTATION_DRIFT),
+        ((30,) * 8 + (0,) * 2, CauseName.AUGMENTATION_DRIFT),
+    ],
+    ids=["two missing", "all there", "a head for a hundred classes", "few samples of each"],
+)
+def test_a_lag_is_the_splits_where_train_lacks_classes(counts: tuple[int, ...], first: CauseName) -> None:
+    """The network has outputs for them; of a handful of samples a class may be missing by chance."""
+    trial = lagging(0.2, 0.3, **{**UNSEEN, "train_class_counts": counts})
+    assert next(each for each in faults(trial) if each.symptom == "input_shift").causes[0].name is first

@@ -96,8 +96,8 @@ def test_units_killed_by_raw_inputs_are_mended_at_the_input() -> None:
 
 
 def test_gradients_that_fade_before_training_are_a_note_where_all_is_learned() -> None:
-    """Seven layers with a tenth of the gradient at each: normalization or patience may make up for it."""
-    fading = tuple(LayerProbe(name=str(n), gradient_norm=0.5 * 10.0 ** (0.5 * (n - 6))) for n in range(7))
+    """Seven layers with a fifth of the gradient at each: normalization or patience may make up for it."""
+    fading = tuple(LayerProbe(name=str(n), gradient_norm=0.5 * 10.0 ** (0.7 * (n - 6))) for n in range(7))
     assert the_finding(with_start(layers=fading)).severity is Severity.NOTE
     finding = the_finding(with_start(stuck_trial(), layers=fading))
     assert (finding.symptom, finding.stage) == ("vanishing_gradients", Stage.UNTRAINED)

@@ -106,7 +106,8 @@ def test_what_was_written_is_read_back(storage_url: str) -> None:
     data = DataProbe(
         n_train=8, n_validation=2, n_test=0, input_min=0, input_max=1, input_mean=0.1, input_std=0.3,
         train_class_counts=(4, 4), validation_class_counts=(1, 1), overlap_fraction=0.5, leak_accuracy=1.0,
-        n_leak_features=10, label_disagreement=0.25, input_shift=0.125,
+        n_leak_features=10, label_disagreement=0.25, clear_disagreement=0.5, neighbor_guidance=0.75,
+        input_shift=0.125,
     )  # fmt: skip
     tables.save_probes(7, step_zero, data)
     tables.save_epoch(7, rows[0], None)

@@ -19,9 +19,11 @@ from tuner.training.augmentation import augmentation
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.copies import sample_numbers
 from tuner.training.datasets.input_scaling import ChannelStatistics, InputScaling, channel_statistics
-from tuner.training.datasets.moved_copies import moved_fraction
+from tuner.training.datasets.moved_copies import moved_copies, moved_fraction, places_asked
 from tuner.training.datasets.splits import Splits
+from tuner.training.leak_harm import Copies, LeakMarks
 from tuner.training.leaks import TELLING, Leak, find_leak
+from tuner.training.neighborhoods import Neighborhoods, neighborhoods
 from tuner.training.partial_leaks import PartialLeak, find_partial_leak
 
 LEAK_SAMPLES = 2000
@@ -31,14 +33,8 @@ FEWEST_SAMPLES = 256
 """Of inputs so large that the samples above would be more than `MOST_VALUES`."""
 MOST_VALUES = 4_000_000
 """That are looked at together: of MNIST's images all of the samples above, of larger ones fewer."""
-N_NEIGHBORS = 10
-N_AGREEING = 7
-"""Of a sample's neighbors: of one class, so that the neighborhood is clear. With 8, no more labels are contradicted of
-MNIST with 40 % of them wrong than of MNIST as it is, 2 %; with 7 it is 7 %, of 10 % wrong 8 %, of none 2 %."""
-N_SUPPORTING = 1
-"""Of a sample's neighbors: at most so many have its label, so that it stands alone."""
-FEWEST_NEIGHBOR_SAMPLES = 100
-"""With fewer, ten neighbors are no neighborhood."""
+COPIED = 0.01
+"""Of the validation samples: with fewer copies, these cannot move an accuracy by a percent."""
 _SEED = 0
 
 
@@ -142,22 +138,24 @@ class _Findings:
     n_leak_features: int = 0
     leak_share: float = NAN
     label_disagreement: float = NAN
+    clear_disagreement: float = NAN
+    neighbor_guidance: float = NAN
 
     @staticmethod
     def of(train_x: Tensor, train_y: Tensor | None, validation_x: Tensor | None) -> "_Findings":
         """``train_y`` is None for a regression."""
-        leak, share, disagreement = Leak(), NAN, NAN
+        leak, share, seen = Leak(), NAN, Neighborhoods()
         if train_y is not None:
             leak, share = _leak_of(*_some(LEAK_SAMPLES, train_x, train_y))
             x, y = _some(NEIGHBOR_SAMPLES, train_x, train_y)
-            disagreement = label_disagreement(x, y)
+            seen = neighborhoods(_rows(x), y)
         return _Findings(
             overlap_fraction=NAN if validation_x is None else overlap_fraction(train_x, validation_x),
             moved_fraction=NAN if validation_x is None else moved_fraction(train_x, validation_x),
             leak_accuracy=leak.accuracy,
             n_leak_features=leak.n_features,
             leak_share=share,
-            label_disagreement=disagreement,
+            **dataclasses.asdict(seen),
         )
 
 
@@ -166,7 +164,53 @@ def _leak_of(x: Tensor, y: Tensor) -> tuple[Leak, float]:
     rows, labels = _rows(x), y.cpu()
     leak = find_leak(rows, labels)
     part = PartialLeak() if leak.accuracy >= TELLING else find_partial_leak(rows, labels)
-    return (Leak(accuracy=part.accuracy, n_features=1), part.share) if part.share > 0.0 else (leak, NAN)
+    if not part.share > 0.0:
+        return leak, NAN
+    return Leak(accuracy=part.accuracy, n_features=1, features=(part.feature,)), part.share
+
+
+def leak_marks(
+    found: DataProbe,
+    train_x: Tensor,
+    train_y: Tensor,
+    validation_x: Tensor,
+    *,
+    are_equal: Copies | None = None,
+    is_all_of_train: bool = True,
+) -> LeakMarks:
+    """Where validation samples leak, of a classification.
+
+    Args:
+        found: the probe of the same data; where it shows no leak, nothing is looked for.
+        train_x: [n, ...]; what was trained on, or a part of it.
+        train_y: class numbers, [n].
+        validation_x: [m, ...].
+        are_equal: which of them are in the train split value for value, [m], where that is known already.
+        is_all_of_train: if not, moved copies may be among the rest, with which they cannot be compared.
+    """
+    are_copies, places = None, None
+    if found.overlap_fraction > COPIED or (found.moved_fraction > COPIED and is_all_of_train):
+        are_copies = _are_equal(train_x, validation_x) if are_equal is None else are_equal
+    if are_copies is not None and found.moved_fraction > COPIED and is_all_of_train:
+        are_moved, places = moved_copies(train_x, validation_x), places_asked(validation_x)
+        are_copies = are_copies[places.numpy()] | (False if are_moved is None else are_moved)
+    features: tuple[int, ...] = ()
+    if found.leak_accuracy >= TELLING or found.leak_share > 0.0:
+        features = _leak_of(*_some(LEAK_SAMPLES, train_x, train_y))[0].features
+    return LeakMarks.of(are_copies, places, features)
+
+
+def marks_of(splits: Splits, found: DataProbe) -> LeakMarks:
+    """The same of splits, kept with them."""
+    known: dict[Hashable, Any] = splits.known
+    if "leak marks" not in known:
+        known["leak marks"] = (
+            leak_marks(found, splits.train_x, splits.train_y, splits.validation_x)
+            if splits.kind == "classification"
+            else LeakMarks.of(None, None, ())
+        )
+    marks: LeakMarks = known["leak marks"]
+    return marks
 
 
 def _findings_of(splits: Splits) -> _Findings:
@@ -192,29 +236,13 @@ def overlap_fraction(train_x: Tensor, validation_x: Tensor) -> float:
     is_comparable = train_x.shape[1:] == validation_x.shape[1:] and train_x.dtype == validation_x.dtype
     if not is_comparable or not len(train_x) or not len(validation_x):
         return NAN
+    return float(_are_equal(train_x, validation_x).mean())
+
+
+def _are_equal(train_x: Tensor, validation_x: Tensor) -> Copies:
+    """Which validation samples are in the train split, value for value, [m]."""
     train, validation = sample_numbers(train_x, validation_x)
-    return float(np.isin(validation, train).mean())
-
-
-def label_disagreement(x: Tensor, y: Tensor) -> float:
-    """Share of the samples that stand alone with their label in a clear neighborhood of another class.
-
-    Distances are Euclidean, between the inputs over their common deviation; NaN for fewer than 100 samples.
-    """
-    if len(x) < FEWEST_NEIGHBOR_SAMPLES:
-        return NAN
-    rows = _rows(x)
-    rows = (rows - rows.mean(0)) / rows.std().clamp(min=torch.finfo(rows.dtype).tiny)
-    squares = rows.square().sum(1)
-    # Of a sample to all others, but for its own square, which is the same for all.
-    distances = torch.addmm(squares, rows, rows.T, alpha=-2).fill_diagonal_(math.inf)
-    neighbors = distances.topk(N_NEIGHBORS, largest=False, sorted=False).indices
-    classes, labels = torch.unique(y.cpu(), return_inverse=True)
-    votes = torch.zeros(len(x), len(classes), dtype=torch.int64)
-    votes.scatter_add_(1, labels[neighbors], torch.ones_like(neighbors))
-    supporting = votes.gather(1, labels[:, None])[:, 0]
-    # With so little support, the class that most have is another one.
-    return float(((supporting <= N_SUPPORTING) & (votes.amax(1) >= N_AGREEING)).double().mean())
+    return np.isin(validation, train)
 
 
 def input_shift(trained_on: Tensor, evaluated: Tensor) -> float:

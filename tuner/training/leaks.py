@@ -43,7 +43,7 @@ N_BINS = 64
 FEW_FEATURES = 10
 """With fewer, nothing is ordinary: only a pure feature can be a leak."""
 FEWEST_FEATURES = 50
-"""With fewer, one for each class are most of the input."""
+"""With fewer, one for each class are most of the input: only pure ones can be a leak, and half of them at most."""
 FEWEST_SAMPLES = 8
 """Of a class, to fit and to score: classes with fewer are left out."""
 LEAST_ENTROPY = 0.05
@@ -59,6 +59,8 @@ class Leak:
     accuracy: float = NAN
     """Mean over the classes of the share told right, so that a frequent class counts no more than a rare one."""
     n_features: int = 0
+    features: tuple[int, ...] = ()
+    """All that tell it, of the flattened input, copies of each other too; empty where it is the mean of the sample."""
 
 
 def find_leak(x: Tensor, y: Tensor) -> Leak:
@@ -74,9 +76,11 @@ def find_leak(x: Tensor, y: Tensor) -> Leak:
     brightness = data.of_features(data.x.mean(1, keepdim=True)).told()
     told = data.told()
     best = max(float(told.alone.max()), float(brightness.alone.max()))
-    if best >= TELLING and (_stands_out(told, data) or _is_brightness(told, brightness, data)):
+    if best >= TELLING and _stands_out(told, data):
+        return Leak(accuracy=best, n_features=1, features=_telling(told, data))
+    if best >= TELLING and _is_brightness(told, brightness, data):
         return Leak(accuracy=best, n_features=1)
-    together = _told_by_one_each(told, data) if data.n_features >= FEWEST_FEATURES else Leak()
+    together = _told_by_one_each(told, data)
     if together.accuracy >= TELLING:
         return together
     return Leak(accuracy=best, n_features=1) if best < TELLING else Leak()
@@ -191,7 +195,7 @@ class _Binned:
 
 def _stands_out(told: _Told, data: _Data) -> bool:
     """Whether a few features tell the class and are unlike the others: the class itself, or far above them."""
-    n_most = max(N_ORDINARY, LARGEST_PATCH * data.n_features)
+    n_most = _n_most(data)
     is_pure = (told.alone >= TELLING) & (told.purity >= PURE)
     if 0 < int(is_pure.sum()) <= min(n_most, data.n_features / 2):
         return True
@@ -200,6 +204,19 @@ def _stands_out(told: _Told, data: _Data) -> bool:
         return False
     upper = told.heights[told.heights >= 0].sort().values
     return float(upper.diff().max()) >= GAP and not _is_easy(data, without=is_high)
+
+
+def _telling(told: _Told, data: _Data) -> tuple[int, ...]:
+    """The features that stand out: those in the upper half if they are few, else those that tell the class alone."""
+    is_telling = told.heights > 0.5
+    if int(is_telling.sum()) > _n_most(data):
+        is_telling = told.alone >= TELLING
+    return tuple(is_telling.nonzero()[:, 0].tolist())
+
+
+def _n_most(data: _Data) -> float:
+    """Features that may tell and still be a leak."""
+    return max(N_ORDINARY, LARGEST_PATCH * data.n_features)
 
 
 def _is_brightness(told: _Told, brightness: _Told, data: _Data) -> bool:
@@ -218,7 +235,10 @@ def _is_brightness(told: _Told, brightness: _Told, data: _Data) -> bool:
 def _told_by_one_each(told: _Told, data: _Data) -> Leak:
     """Every class told by a feature of its own that no other feature comes near: a pure one, or one of any kind."""
     pure = told.of_class.where((told.purity >= PURE)[:, None], torch.full((), 0.5))
-    for of_class, may_be_easy in ((pure, True), (told.of_class, False)):
+    kinds = [(pure, True), (told.of_class, False)]
+    if data.n_features < FEWEST_FEATURES:
+        kinds = kinds[:1] if data.n_features >= max(FEW_FEATURES, 2 * data.n_classes) else []
+    for of_class, may_be_easy in kinds:
         best = of_class.topk(2, dim=0)
         errors = 1.0 - best.values + LEAST_ERROR
         own = best.indices[0]
@@ -226,7 +246,7 @@ def _told_by_one_each(told: _Told, data: _Data) -> Leak:
         # The last class may have none: it is where no other is.
         if n_own < data.n_classes - 1 or float((errors[0] / errors[1]).median()) > RIVALRY:
             continue
-        leak = Leak(accuracy=_accuracy_of_own(own, data), n_features=n_own)
+        leak = Leak(accuracy=_accuracy_of_own(own, data), n_features=n_own, features=tuple(set(own.tolist())))
         is_own = torch.zeros(data.n_features, dtype=torch.bool).index_fill(0, own, value=True)
         if leak.accuracy >= TELLING and (may_be_easy or not _is_easy(data, without=is_own)):
             return leak
@@ -242,17 +262,31 @@ def _accuracy_of_own(own: Tensor, data: _Data) -> float:
     return binned.accuracy(likeliness[classes, :, classes].T)
 
 
+def accuracy_without(x: Tensor, y: Tensor, features: Sequence[int]) -> float:
+    """How well ten features drawn from all but these tell the class, as in `find_leak`; 1 where there are no others."""
+    data = _Data.of(x, y)
+    if data is None:
+        return NAN
+    without = torch.zeros(data.n_features, dtype=torch.bool)
+    without[list(features)] = True
+    return _accuracy_without(data, without)
+
+
 def _is_easy(data: _Data, *, without: Tensor) -> bool:
     """Whether ten features drawn from all but some tell the class; so they do where there are none but those."""
+    return _accuracy_without(data, without) >= EASY
+
+
+def _accuracy_without(data: _Data, without: Tensor) -> float:
     others = (~without).nonzero()[:, 0]
     if not len(others):
-        return True
+        return 1.0
     generator = torch.Generator().manual_seed(0)
     accuracies = []
     for _ in range(N_DRAWS):
         drawn = data.binned(others[torch.randperm(len(others), generator=generator)[:N_ORDINARY]])
         accuracies.append(drawn.accuracy(drawn.log_likelihoods().sum(0)))  # naive Bayes
-    return float(np.median(accuracies)) >= EASY
+    return float(np.median(accuracies))
 
 
 def _told(binned: _Binned) -> _Told:

@@ -15,6 +15,7 @@ from tuner.training.course import Course
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.splits import Splits, split_by_config
 from tuner.training.evaluation import UNREAD
+from tuner.training.leak_harm import NO_INFLATION
 from tuner.training.losses import training_loss
 from tuner.training.models import ModelBuilder
 from tuner.training.one_epoch import EpochTrainer
@@ -121,6 +122,7 @@ class TrainingRun(Course):
         has_diverged = not (np.isfinite(steps.train_loss).all() and self._reader.has_finite_parameters())
         is_lost = has_diverged and self.config.stop_on_divergence
         validation = UNREAD if is_lost else self._reader.validation()
+        inflation = NO_INFLATION if is_lost else self._reader.inflation()
         seen = self._reader.probe_pass()
         readings = epoch_readings(
             trained,
@@ -130,6 +132,7 @@ class TrainingRun(Course):
             probe=UNREAD if is_lost or seen is None else self._reader.probe_evaluation(seen),
             layers=() if probe is None or seen is None else probe.readings(seen.activities),
             training_seconds=done.seconds,
+            inflation=inflation,
         )
         readings = dataclasses.replace(readings, seconds=time.perf_counter() - started)
         self._keep(readings, steps, has_diverged=has_diverged)

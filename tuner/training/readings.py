@@ -1,5 +1,6 @@
 """Fills the records of an epoch: what the loop, the evaluation and the probes saw, as plain numbers."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from studies.readings import (
     StepZeroProbe,
 )
 from tuner.training.config import TrainingConfig
-from tuner.training.data_probe import read_data
+from tuner.training.data_probe import marks_of, read_data
 from tuner.training.datasets.input_scaling import InputScaling
 from tuner.training.datasets.splits import Splits
 from tuner.training.evaluation import UNREAD, Evaluation, evaluate, evaluate_outputs
+from tuner.training.leak_harm import NO_INFLATION, Inflation, answers, inflations
 from tuner.training.losses import Loss
 from tuner.training.one_epoch import EpochPass, clip_norm
 from tuner.training.precision import forward, targets, weight_type
@@ -72,6 +74,7 @@ def epoch_readings(
     probe: Evaluation,
     layers: tuple[LayerReadings, ...],
     training_seconds: float,
+    inflation: Inflation = NO_INFLATION,
 ) -> EpochReadings:
     """The row of a trained epoch, but for ``seconds``; ``probe`` is the network on the probe batch."""
     n_samples = sum(done.sizes)
@@ -81,6 +84,7 @@ def epoch_readings(
         train_accuracy=NAN if done.n_hits is None else done.n_hits / n_samples,
         **_validation_readings(validation),
         **_probe_readings(probe),
+        **dataclasses.asdict(inflation),
         learning_rate=float(steps.learning_rate[-1]),
         gradient_norm=float(steps.gradient_norm.astype(np.float64).mean()),
         clip_fraction=float(steps.clipped.mean()) if clip_norm(config) else NAN,
@@ -189,6 +193,20 @@ class EpochReader:
             in_detail=in_detail,
             forward=lambda model, inputs: forward(model, inputs, self.config),
         )
+
+    def inflation(self) -> Inflation:
+        """Of the validation accuracy, by what leaks; leaves the model in eval mode where something does."""
+        marks = marks_of(self.splits, self.data()) if self.is_complete else None
+        if not marks:
+            return NO_INFLATION
+        self.model.eval()
+        (found,) = inflations(
+            marks,
+            lambda x: answers(forward(self.model, self.scaling(x), self.config))[None],
+            self.splits.validation_x,
+            self.splits.validation_y,
+        )
+        return found
 
     def has_finite_parameters(self) -> bool:
         return are_finite(self.model)

@@ -18,6 +18,7 @@ from studies.diagnosis.before_training import (
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import untrained_loss
 from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -32,8 +33,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
     A fault only where harm shows: normalizing layers and patient optimizers make up for much. A loss that is far too
     large together with such weights, or with outputs that grow, harms unseen: such a network fits its training data
-    with features that hardly change, and answers worse for it (lazy training, Chizat et al. 2019). There an accuracy
-    that falls short is harm enough.
+    with features that hardly change, and answers worse for it (lazy training, Chizat et al. 2019). So do weights that
+    drive one layer after the other into the bounds of their activation. An accuracy that falls short is harm enough.
     """
     probe = start_of(trial)
     if probe is None:
@@ -45,13 +46,16 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     seen = [
         *growth,
         *([_initial_loss(excess)] if abs(excess) > limits.INITIAL_LOSS_EXCESS.value else []),
-        *_gains(probe),
+        *(_gains(probe) or _magnification(probe)),
         *_twins(probe),
     ]
     if not seen:
         return None
-    is_large = any(layer.weight_gain > limits.WEIGHT_GAIN_HIGH.value for layer in probe.layers)
-    is_lazy = (is_large or bool(growth)) and excess > limits.INITIAL_LOSS_EXCESS.value
+    # A mildly saturated network that has learned its training data all the same has come out of it.
+    is_far_out = _magnified_gain(probe) > limits.WEIGHT_GAIN_HIGH.value
+    has_settled = not (is_far_out or Signs(trial=trial).fit_ratio > limits.SETTLED.value)
+    is_held_down = _is_saturated(probe) and not has_settled
+    is_harmful = is_held_down or _is_lazy(probe, excess, is_growing=bool(growth))
     causes = _causes(probe, is_growing=bool(growth))
     return Finding(
         trial=trial.number,
@@ -61,33 +65,76 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         causes=tuple(causes),
         evidence=tuple(evidence for _, evidence in seen),
         remedies=remedies_for(causes, Situation(trial=trial)),
-        hurts_by_itself=is_lazy and falls_short(trial),
+        hurts_by_itself=is_harmful and falls_short(trial),
     )
 
 
+def _is_lazy(probe: StepZeroProbe, excess: float, *, is_growing: bool) -> bool:
+    """Whether features will hardly change: weights far out of scale, and a loss that shows it.
+
+    Weights that are far too small pass no signal on; a small output layer alone is sound.
+    """
+    if _magnified_gain(probe) > 0.0 and excess > limits.MAGNIFIED_LOSS_EXCESS.value:
+        return True
+    if _mean_hidden_gain(probe) < limits.WEIGHT_GAIN_LOW.value:
+        return True
+    is_large = any(layer.weight_gain > limits.WEIGHT_GAIN_HIGH.value for layer in probe.layers)
+    return (is_large or is_growing) and excess > limits.INITIAL_LOSS_EXCESS.value
+
+
 def _causes(probe: StepZeroProbe, *, is_growing: bool) -> list[Cause]:
-    """Where outputs grow both are possible: over many layers, or by one gain for all, growth is the likelier."""
-    if is_growing:
-        return [
-            Cause(name=CauseName.EXPLODING_GRADIENTS, confidence=0.85),
-            Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.6),
-        ]
-    if not growth_per_layer(probe.layers, at_least=MIN_LAYERS) > limits.GROWTH_PER_LAYER.value:
+    """Where layer upon layer magnifies both are possible: it explodes by one gain for all hidden layers or by depth.
+
+    A network whose output layer is as far out of scale was drawn from a wrong distribution as a whole.
+    """
+    is_magnified = _magnified_gain(probe) > 0.0
+    is_drawn_wrong = is_magnified and probe.layers[-1].weight_gain > limits.WEIGHT_GAIN_HIGH.value
+    grows = is_growing or growth_per_layer(probe.layers, at_least=MIN_LAYERS) > limits.GROWTH_PER_LAYER.value
+    if not (grows or is_magnified):
         return [Cause(name=CauseName.BAD_INITIALIZATION, confidence=0.85)]
-    by_gain = _grows_by_gain(probe)
+    explodes = (is_growing and not is_drawn_wrong) or _grows_by_gain(probe)
     names = (CauseName.EXPLODING_GRADIENTS, CauseName.BAD_INITIALIZATION)
-    first, second = names if by_gain else names[::-1]
+    first, second = names if explodes else names[::-1]
     return [Cause(name=first, confidence=0.85), Cause(name=second, confidence=0.6)]
 
 
-def _grows_by_gain(probe: StepZeroProbe) -> bool:
-    """Whether each hidden layer multiplies its inputs by about the same: one gain that is too large.
+def _mean_hidden_gain(probe: StepZeroProbe) -> float:
+    """The geometric mean of the hidden layers' weight gains; NaN where there is none, or one was not read or is 0."""
+    gains = [layer.weight_gain for layer in probe.layers[:-1]]
+    if not gains or not all(gain > 0.0 for gain in gains):
+        return math.nan
+    return math.exp(sum(map(math.log, gains)) / len(gains))
 
-    Weights of one deviation whatever the fan-in, one layer out of scale and units that are copies are none.
+
+def _magnified_gain(probe: StepZeroProbe) -> float:
+    """The least weight gain of the hidden layers where each of them magnifies, over ``MIN_LAYERS`` and more; else 0."""
+    gains = [layer.weight_gain for layer in probe.layers[:-1]]
+    if len(gains) < MIN_LAYERS or not all(gain > limits.MAGNIFYING_GAIN.value for gain in gains):
+        return 0.0
+    return min(gains)
+
+
+def _is_saturated(probe: StepZeroProbe) -> bool:
+    """Whether the last hidden layer's inputs are no larger than 1 although its weights and all before magnify.
+
+    Then the activations have bounds, and the network has run into them: outputs of a deviation beyond 1 are where tanh
+    is all but flat.
     """
-    gains = np.array([layer.weight_gain for layer in probe.layers[:-1]], dtype=np.float64)
-    are_alike = bool(gains.min() > limits.ALIKE_GAINS.value * gains.max())
-    return are_alike and not _twins(probe)
+    if not _magnified_gain(probe) > 0.0:
+        return False
+    last = probe.layers[-2]
+    return 1.0 < last.output_std <= last.weight_gain
+
+
+def _grows_by_gain(probe: StepZeroProbe) -> bool:
+    """Whether each hidden layer multiplies its inputs by about the same, and the output layer does not.
+
+    Weights of one deviation whatever the fan-in, one layer out of scale and units that are copies are no such gain.
+    """
+    least = _magnified_gain(probe)
+    are_alike = least > limits.ALIKE_GAINS.value * max(layer.weight_gain for layer in probe.layers[:-1])
+    is_usual_at_the_end = probe.layers[-1].weight_gain < limits.MAGNIFYING_GAIN.value
+    return least > 0.0 and are_alike and is_usual_at_the_end and not _twins(probe)
 
 
 def _initial_loss(excess: float) -> tuple[str, Evidence]:
@@ -138,6 +185,17 @@ def _gains(probe: StepZeroProbe) -> list[tuple[str, Evidence]]:
         evidence = crossed("weight_gain", low, limits.WEIGHT_GAIN_LOW, first_step=0)
         return [(f"layer {lowest}'s weights are {low:.3g} times as large as keeps the scale", evidence)]
     return []
+
+
+def _magnification(probe: StepZeroProbe) -> list[tuple[str, Evidence]]:
+    """Weights that are out of scale in every hidden layer, each of them mildly."""
+    gain = _magnified_gain(probe)
+    if not gain > 0.0:
+        return []
+    evidence = crossed("least_weight_gain", gain, limits.MAGNIFYING_GAIN, first_step=0)
+    return [
+        (f"every hidden layer's weights are at least {gain:.3g} times as large as keeps the scale", evidence)
+    ]
 
 
 def _twins(probe: StepZeroProbe) -> list[tuple[str, Evidence]]:

@@ -8,7 +8,7 @@ import numpy as np
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed
 from studies.diagnosis.finding import Evidence, Finding, Severity
-from studies.diagnosis.instability import ALTERNATIVE, instability
+from studies.diagnosis.instability import ALTERNATIVE, has_passed, instability
 from studies.diagnosis.reference import (
     NAN,
     has_bad_loss,
@@ -131,8 +131,11 @@ def _worse_than_untrained(trial: TrialRecord) -> tuple[str, Evidence] | None:
 
 
 def _burst(signs: Signs) -> tuple[str, Evidence] | None:
-    """Most of the untrained loss is still there at the end, after a burst within an epoch that its mean may hide."""
-    if not signs.explained < 1.0 - limits.MOST_IS_LEFT.value:
+    """Most of the untrained loss is still there at the end, after a burst within an epoch that its mean may hide.
+
+    Where it has passed without a trace the loss is high for another reason: a hard task, wrong labels.
+    """
+    if not signs.explained < 1.0 - limits.MOST_IS_LEFT.value or has_passed(signs):
         return None
     if not signs.burst > limits.BURST.value:
         return _swollen(signs)

@@ -3,7 +3,7 @@
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed, falls_short
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
-from studies.diagnosis.instability import goes_on, instability, is_cold_start
+from studies.diagnosis.instability import burst_share, goes_on, instability, is_cold_start, is_remembered
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.signs import Signs
@@ -18,9 +18,9 @@ NAME = "early_instability"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A burst of the loss in the first updates. A note where it has left no trace.
 
-    The trace: units that died or saturated where it moved the weights at all, or weights that it has pushed out at an
-    accuracy that falls short. A poor fit alone is what every short training has; only after a burst beyond all
-    measure it is one. Who knows the training data by heart has recovered.
+    The trace: units that died or saturated where it moved the weights at all; at an accuracy that falls short, a loss
+    that long stayed above its start; and where the optimizer remembers the burst, weights that it has pushed out, or a
+    fit that it has thrown. Who knows the training data by heart has recovered.
     """
     signs = Signs(trial=trial)
     if not signs.rows or has_diverged(trial) or not signs.early_burst > limits.EARLY_BURST.value:
@@ -31,7 +31,9 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     has_settled = signs.fit_ratio < limits.SETTLED.value
     has_stayed = signs.weight_growth <= limits.MOVED.value
     has_lost_units = signs.lost_rise > limit.value and not (has_stayed or has_settled)
-    is_marked = _is_pushed(signs) or _is_thrown(signs)
+    is_marked = burst_share(signs) > limits.LONG_BURST.value or (
+        is_remembered(signs) and (_is_pushed(signs) or _is_thrown(signs))
+    )
     is_known = signs.loss_ratio < limits.MEMORIZED.value
     harms = has_lost_units or (is_marked and _leaves_errors(signs) and not is_known)
     causes = _causes(signs)
@@ -60,9 +62,10 @@ def _is_pushed(signs: Signs) -> bool:
 
 
 def _is_thrown(signs: Signs) -> bool:
-    """Whether the burst was beyond all measure, and the fit is still poor."""
+    """Whether the burst was beyond all measure, and the fit is still poor, beside that of validation and by itself."""
     is_extreme = signs.early_burst > limits.EXTREME_BURST.value
-    return is_extreme and signs.fit_ratio > limits.FIT_RATIO_THROWN.value
+    is_poor = signs.fit_ratio > limits.FIT_RATIO_THROWN.value
+    return is_extreme and is_poor and signs.explained < 1.0 - limits.LEFT_AFTER_BURST.value
 
 
 def _leaves_errors(signs: Signs) -> bool:

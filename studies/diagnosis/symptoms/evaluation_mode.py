@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import code_of, crossed, start_of
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
+from studies.diagnosis.reference import trained
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
@@ -20,7 +21,7 @@ NAME = "evaluation_mode"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """Evaluations made in train mode, trainings made in eval mode, or two evaluations that disagree.
 
-    A note where only the evaluations are, and what they say is wrong by no more than its sampling error.
+    A note where only the evaluations are, and what they say is wrong by hardly more than its sampling error.
     """
     seen = _trained_in_eval_mode(trial) or _unrepeatable(trial) or _evaluated_in_train_mode(trial)
     if seen is None:
@@ -59,20 +60,20 @@ def _evaluated_in_train_mode(trial: TrialRecord) -> _Seen | None:
         active = "dropout or batch statistics are active in them"
         return _Seen(sentence=f"{said}: {active}.", evidence=(evidence,))
     errors = abs(cost) / signs.accuracy_noise
-    misleads = errors > limits.NOISE_FLOORS.value
-    measure = "more" if misleads else "no more"
+    misleads = errors > limits.MISREAD_ERRORS.value
+    measure = f"{errors:.1f} times" if misleads else "hardly more than"
     return _Seen(
         sentence=(
             f"{said}: dropout is active in them, and makes the accuracy of training samples {abs(cost):.3f} "
-            f"{'lower' if cost >= 0.0 else 'higher'}, {measure} than the sampling error of validation."
+            f"{'lower' if cost >= 0.0 else 'higher'}, {measure} the sampling error of validation."
         ),
         evidence=(
             evidence,
             crossed(
                 "misreading_in_standard_errors",
                 errors,
-                limits.NOISE_FLOORS,
-                first_step=signs.late_epoch,
+                limits.MISREAD_ERRORS,
+                first_step=signs.rows[signs.n_epochs // 2].epoch,
                 last_step=signs.last_epoch,
             ),
         ),
@@ -81,13 +82,15 @@ def _evaluated_in_train_mode(trial: TrialRecord) -> _Seen | None:
 
 
 def _cost(signs: Signs) -> float:
-    """The accuracy that evaluating in train mode takes away, late, on samples that were read in both modes.
+    """The accuracy that evaluating in train mode takes away, on samples that were read in both modes.
 
-    NaN where they were not, and where nothing is known of the noise.
+    Over the second half of the epochs: what it takes away of a few hundred samples differs from epoch to epoch. NaN
+    where they were not read, and where nothing is known of the noise.
     """
     if not signs.rows or not math.isfinite(signs.accuracy_noise):
         return NAN
-    return signs.late("probe_accuracy") - signs.late("train_mode_probe_accuracy")
+    costs = trained(signs.trial, "probe_accuracy") - trained(signs.trial, "train_mode_probe_accuracy")
+    return float(costs[signs.n_epochs // 2 :].mean())
 
 
 def _trained_in_eval_mode(trial: TrialRecord) -> _Seen | None:

@@ -13,7 +13,7 @@ from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.thresholds import Threshold
-from studies.readings import EpochReadings, LayerProbe
+from studies.readings import EpochReadings, LayerProbe, LayerReadings
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "frozen_layers"
@@ -68,7 +68,8 @@ def _is_pretrained(trial: TrialRecord) -> bool:
 def _standing_still(trial: TrialRecord) -> Finding | None:
     """A trainable layer that gets a gradient, or did before any update, and whose weights never change.
 
-    Not one at or before a layer whose units are all dead: no gradient comes through, and that is what is wrong.
+    Not one at or before a layer whose units are all dead: no gradient comes through, and that is what is wrong. Nor one
+    whose gradients are so small that the weights cannot hold the difference.
     """
     rows = trained_rows(trial)
     if len(rows) < limits.UNCHANGED_READINGS.value or any(len(r.layers) != len(rows[0].layers) for r in rows):
@@ -85,6 +86,7 @@ def _standing_still(trial: TrialRecord) -> Finding | None:
         and all(ratio == 0.0 for ratio in ratios)
         and rows[0].layers[i].name not in unusable
         and any(row.layers[i].gradient_norm > 0.0 for row in rows)
+        and not all(_rounds_away(row.layers, i) for row in rows)
     ]
     if not still:
         return None
@@ -100,6 +102,19 @@ def _standing_still(trial: TrialRecord) -> Finding | None:
         f"The weights of {_listed(still)} never changed in {len(rows)} epochs, though they get gradients."
     )
     return _found(trial, sentence, (evidence,))
+
+
+def _rounds_away(layers: Sequence[LayerReadings], at: int) -> bool:
+    """Whether a layer's update is below the precision, by what the next layer that moves makes of its gradient.
+
+    False where none does, or where one of the norms was not read.
+    """
+    own = layers[at]
+    after = next((layer for layer in layers[at + 1 :] if layer.update_ratio > 0.0), None)
+    if after is None or not (after.gradient_norm > 0.0 and own.weight_norm > 0.0):
+        return False
+    share = (own.gradient_norm / own.weight_norm) / (after.gradient_norm / after.weight_norm)
+    return after.update_ratio * share < limits.ROUNDED_UPDATE.value
 
 
 def _n_cut_off_by_dead_units(rows: Sequence[EpochReadings]) -> int:
@@ -139,17 +154,22 @@ def _too_small_to_tell(trial: TrialRecord, said: str, spectrum: Evidence) -> Fin
     """Layers whose weights tell nothing are judged by what the network makes of the data that it was trained on."""
     signs = Signs(trial=trial)
     error = 1.0 - signs.late("probe_accuracy")
-    if not error > limits.FROZEN_FIT_ERROR.value:
+    both = error + signs.late_error
+    if not (error > limits.FROZEN_FIT_ERROR.value or both > limits.FROZEN_ERRORS.value):
         said = f"{said}, and show no sign of an earlier training."
         return _found(trial, said, (spectrum,), hurts_by_itself=False)
+    is_poor = error > limits.FROZEN_FIT_ERROR.value
     misfit = crossed(
-        "probe_error",
-        error,
-        limits.FROZEN_FIT_ERROR,
+        "probe_error" if is_poor else "probe_and_validation_error",
+        error if is_poor else both,
+        limits.FROZEN_FIT_ERROR if is_poor else limits.FROZEN_ERRORS,
         first_step=signs.late_epoch,
         last_step=signs.last_epoch,
     )
-    said = f"{said}, show no sign of an earlier training, and leave {error:.0%} of the training data wrong."
+    wrong = f"{error:.0%} of the training data" + (
+        "" if is_poor else f" and {signs.late_error:.0%} of validation"
+    )
+    said = f"{said}, show no sign of an earlier training, and leave {wrong} wrong."
     return _found(trial, said, (misfit, spectrum))
 
 

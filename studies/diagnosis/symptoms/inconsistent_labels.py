@@ -11,7 +11,7 @@ from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
-from studies.readings import NAN, EpochReadings
+from studies.readings import NAN, DataProbe, EpochReadings
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "inconsistent_labels"
@@ -21,7 +21,7 @@ LEAST_CLASSES = 3
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """Samples stand against their neighbors, or a network that learned the task doubts all samples alike."""
-    found = _against_neighbors(trial) or _doubted_alike(Signs(trial=trial))
+    found = _against_neighbors(trial) or _against_clear_ones(trial) or _doubted_alike(Signs(trial=trial))
     if found is None:
         return None
     sentence, evidence = found
@@ -42,7 +42,8 @@ def _against_neighbors(trial: TrialRecord) -> tuple[str, tuple[Evidence, ...]] |
 
     Somewhat fewer where validation is poor: among very many wrong labels few neighborhoods are clear. Hard data
     has mixed neighborhoods, not clear ones with single dissenters; and where the network answers better than so
-    many wrong labels allow, its inputs tell more than neighborhoods do.
+    many wrong labels allow, its inputs tell more than neighborhoods do. No neighborhood counts against classes whose
+    samples are hardly among their own: there what looks alike need not be alike.
     """
     data = data_of(trial)
     if data is None:
@@ -51,6 +52,8 @@ def _against_neighbors(trial: TrialRecord) -> tuple[str, tuple[Evidence, ...]] |
     is_noisy = error >= limits.NOISY_ERROR.value
     rule = limits.LABEL_DISAGREEMENT_NOISY if is_noisy else limits.LABEL_DISAGREEMENT
     if not share > rule.value or error < limits.DISAGREEMENT_ERRORS.value * share:
+        return None
+    if data.neighbor_guidance < limits.NEIGHBOR_GUIDANCE.value:
         return None
     evidence = [crossed("label_disagreement", share, rule)]
     if math.isfinite(error):
@@ -61,6 +64,38 @@ def _against_neighbors(trial: TrialRecord) -> tuple[str, tuple[Evidence, ...]] |
     return said, tuple(evidence)
 
 
+def _against_clear_ones(trial: TrialRecord) -> tuple[str, tuple[Evidence, ...]] | None:
+    """Even the clearest neighborhoods hold many samples of other labels; wrong ones explain why they are no clearer.
+
+    Hard data has mixed neighborhoods and pure ones. Wrong labels spare none: where one in three is that of the next
+    class no neighborhood is pure, and few are so clear that a sample in them stands alone; what is left of their
+    agreement is what good neighborhoods keep.
+    """
+    data = data_of(trial)
+    if data is None:
+        return None
+    share, guidance = data.clear_disagreement, data.neighbor_guidance
+    error = 1.0 - best_reading(trial, "validation_accuracy")
+    is_guide = guidance > limits.NEIGHBOR_GUIDANCE.value and _if_right(data) > limits.CLEAR_GUIDANCE.value
+    is_seen = is_guide and share > limits.CLEAR_DISAGREEMENT.value
+    if not is_seen or error < limits.DISAGREEMENT_ERRORS.value * share:
+        return None
+    said = f"Even where neighborhoods are clearest {share:.0%} of the samples are labeled otherwise than most others."
+    return said, (
+        crossed("clear_disagreement", share, limits.CLEAR_DISAGREEMENT),
+        crossed("neighbor_guidance_if_right", _if_right(data), limits.CLEAR_GUIDANCE),
+    )
+
+
+def _if_right(data: DataProbe) -> float:
+    """How well neighbors would agree if none were labeled wrongly: two agree only where both labels are right."""
+    return (
+        data.neighbor_guidance / (1.0 - data.clear_disagreement) ** 2
+        if data.clear_disagreement < 1.0
+        else NAN
+    )
+
+
 def _doubted_alike(signs: Signs) -> tuple[str, tuple[Evidence, ...]] | None:
     """Errors surprise as much as so many can, while the network goes on learning training labels in vain.
 
@@ -68,10 +103,12 @@ def _doubted_alike(signs: Signs) -> tuple[str, tuple[Evidence, ...]] | None:
     surprise little, because the network doubts these and is sure of others; wrong labels are anywhere, and any. What
     is learned late without use for validation are the labels themselves, one by one; who has them all by heart, or
     is less sure than it could be (smoothed labels, much noise), is not judged by its doubts, nor who errs so seldom
-    that there cannot be many wrong labels.
+    that there cannot be many wrong labels, nor who is asked about inputs of another kind than those trained on.
     """
-    best = _best_row(signs)
+    best, data = _best_row(signs), data_of(signs.trial)
     if best is None or ends_at_chance(signs.trial):
+        return None
+    if data is not None and data.input_shift > limits.INPUT_SHIFT.value:
         return None
     ratio, overconfidence = surprise(signs), best.confidence - best.validation_accuracy
     learns_in_vain = (

@@ -3,7 +3,7 @@
 import math
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, data_of, first_gap
+from studies.diagnosis.before_training import crossed, data_of, falls_short, first_gap
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
@@ -21,19 +21,20 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     """Inputs shifted by a fifth of a deviation, with a validation that lags from the first epoch on.
 
     A gap that opens with time is overfitting. Without one, a shift by a third of a deviation may be a strong
-    augmentation that is meant so: a fault only if the fit suffers. Validation inputs that nobody saw are judged by the
-    lag alone.
+    augmentation that is meant so: a fault only if the fit suffers, or if it is so far that no augmentation means it and
+    the accuracy falls short. Validation inputs that nobody saw are judged by the lag alone.
     """
     data, lag = data_of(trial), _lag(trial)
     if data is None:
         return None
     if math.isnan(data.input_shift) and not data.validation_class_counts:
-        return _unseen(trial)
+        return _unseen(trial, data)
     rule = limits.INPUT_SHIFT if lag is None or _has_other_classes(data) else limits.INPUT_SHIFT_LAGGING
     if not data.input_shift > rule.value:
         return None
     said = f"The inputs trained on lie {data.input_shift:.2g} deviations from the validation inputs"
     shift = crossed("input_shift", data.input_shift, rule)
+    is_far = data.input_shift > limits.INPUT_SHIFT_FAR.value and falls_short(trial)
     causes = (Cause(name=CauseName.AUGMENTATION_DRIFT, confidence=0.6 if lag is None else 0.9),)
     return Finding(
         trial=trial.number,
@@ -43,35 +44,51 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         causes=causes,
         evidence=(shift,) if lag is None else (shift, lag[1]),
         remedies=remedies_for(causes, Situation(trial=trial)),
-        hurts_by_itself=lag is not None,
+        hurts_by_itself=lag is not None or is_far,
     )
 
 
-def _unseen(trial: TrialRecord) -> Finding | None:
+def _unseen(trial: TrialRecord, data: DataProbe) -> Finding | None:
     """A validation that lags in each of the first epochs, of which the loop gave nothing but the numbers.
 
     The running accuracy of a first epoch is one of samples never seen before: what is known by heart cannot raise it.
-    The training data must be ahead in eval mode too, or batch statistics may be what validation suffers from.
+    The training data must be ahead in eval mode too, or batch statistics may be what validation suffers from. Whose
+    training data lacks classes that the network has outputs for need not look for another reason.
     """
     gap, probe_gap = first_gap(trial), _first_probe_gap(trial)
     if gap is None or probe_gap is None or not min(gap.value, probe_gap.value) > limits.SHIFT_GAP.value:
         return None
-    causes = (
-        Cause(name=CauseName.AUGMENTATION_DRIFT, confidence=0.7),
-        Cause(name=CauseName.UNSTRATIFIED_SPLIT, confidence=0.4),
-    )
+    n_absent = _n_absent_classes(data)
+    drift, split = CauseName.AUGMENTATION_DRIFT, CauseName.UNSTRATIFIED_SPLIT
+    first, second = (split, drift) if n_absent else (drift, split)
+    causes = (Cause(name=first, confidence=0.7), Cause(name=second, confidence=0.4))
+    absent = "1 class is" if n_absent == 1 else f"{n_absent} classes are"
     return Finding(
         trial=trial.number,
         symptom=NAME,
         severity=Severity.WARNING,
         sentence=(
             f"Validation lags by {gap.value:.0%} from the first epoch on, before anything can be known by heart: "
-            "its samples are of another kind than those trained on."
+            + (
+                f"{absent} missing in the training data."
+                if n_absent
+                else "its samples are of another kind than those trained on."
+            )
         ),
         causes=causes,
         evidence=(gap, probe_gap),
         remedies=remedies_for(causes, Situation(trial=trial)),
     )
+
+
+def _n_absent_classes(data: DataProbe) -> int:
+    """Classes without any training sample where the others have so many that this is no chance.
+
+    None where most are absent: then the network has outputs for more classes than the data.
+    """
+    present = [count for count in data.train_class_counts if count > 0]
+    n_absent = len(data.train_class_counts) - len(present)
+    return n_absent if n_absent < len(present) and min(present) > limits.RARE_CLASS_SAMPLES.value else 0
 
 
 def _first_probe_gap(trial: TrialRecord) -> Evidence | None:

@@ -73,12 +73,12 @@ def _sentence(signs: Signs, shown: tuple[Evidence, ...]) -> str:
     if last.quantity in said:
         return f"The weights are {grown}, {said[last.quantity]}."
     lost = "saturated" if signs.saturated_rise == signs.lost_rise else "died"
-    share = f"{max(signs.lost_rise, 0.0):.0%} of a layer's units {lost}"
+    share = f" and {signs.lost_rise:.0%} of a layer's units {lost}" if signs.lost_rise > 0.0 else ""
     if not signs.n_clear_rises:
-        return f"The weights are {grown}, and {share}."
+        return f"The weights are {grown},{share}."
     return (
         f"The train loss rises in {signs.n_clear_rises} of {signs.n_epochs} epochs, with weights "
-        f"{grown} and {share}."
+        f"{grown}{share}."
     )
 
 
@@ -97,10 +97,19 @@ def _restless(signs: Signs) -> tuple[Evidence, ...]:
     return ()
 
 
+def _is_on_its_way(signs: Signs) -> bool:
+    """Whether the validation loss still falls by more than it goes up and down, however large the weights are."""
+    return signs.late_fall > limits.FALL_OVER_NOISE.value * signs.late_noise
+
+
 def _deaths(signs: Signs) -> Way:
+    """Units that were lost; who is on its way at an accuracy that may be good enough lost none that it needed."""
+    short = signs.late_error - (1.0 - limits.GOOD_ENOUGH.value)
+    is_short = short > limits.NOISE_FLOORS.value * signs.accuracy_noise
     quantity = "saturated_rise" if signs.saturated_rise == signs.lost_rise else "dead_rise"
     shown = crossed(quantity, signs.lost_rise, limits.DEAD_RISE, first_step=signs.last_epoch)
-    return limits.WEIGHT_GROWTH_DEAD, shown if signs.lost_rise > limits.DEAD_RISE.value else None
+    are_many = signs.lost_rise > limits.DEAD_RISE.value
+    return limits.WEIGHT_GROWTH_DEAD, shown if are_many and (is_short or not _is_on_its_way(signs)) else None
 
 
 def _rises(signs: Signs) -> Way:
@@ -113,7 +122,7 @@ def _rises(signs: Signs) -> Way:
         last_step=signs.last_epoch,
     )
     often = signs.n_clear_rises >= limits.RISES.value and share > limits.RISE_SHARE.value
-    return limits.WEIGHT_GROWTH, shown if often else None
+    return limits.WEIGHT_GROWTH, shown if often and not _is_on_its_way(signs) else None
 
 
 def _falling_short(signs: Signs) -> tuple[Way, ...]:
@@ -133,8 +142,7 @@ def _falling_short(signs: Signs) -> tuple[Way, ...]:
     is_read = bool(np.all(np.isfinite(trained(signs.trial, "validation_loss"))))
     is_large = signs.update_ratio > limits.RESTLESS_UPDATES.value
     is_noisy = is_read and is_large and signs.n_train_rises > 0 and signs.late_noise > limits.LATE_NOISE.value
-    # Who still falls by more than it goes up and down is on its way, however large its weights.
-    jumps = is_noisy and not signs.late_fall > limits.FALL_OVER_NOISE.value * signs.late_noise
+    jumps = is_noisy and not _is_on_its_way(signs)
     return (
         (limits.SWOLLEN_BY_FACTOR, tiny if has_tiny_batch(signs) else None),
         (limits.SWOLLEN_BY_FACTOR, high if has_high_momentum(signs) else None),

@@ -27,8 +27,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     rise = _rise(trial)
     if rise is None:
         return _memorized(signs)
-    knows = signs.loss_ratio < limits.MEMORIZED_GAP.value
-    gap = _gap(signs, limits.GAP if knows else limits.GAP_UNLEARNED)
+    gap = _gap(signs)
     if gap is None and _has_accuracy(trial) and not _accuracy_fell(signs):
         return None
     said = f"The validation loss has risen {rise.value:.0%} since epoch {rise.first_step} as train fell"
@@ -37,18 +36,17 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 
 def _memorized(signs: Signs) -> Finding | None:
-    """Without a rise: few samples are known by heart, and the others are not."""
-    if not signs.rows or not signs.loss_ratio < limits.MEMORIZED_GAP.value:
+    """Without a rise: the samples are known by heart, or answered without an error at least, and the others are not."""
+    if not signs.rows or not (_knows(signs) or signs.error_ratio < limits.ERRORS_GONE.value):
         return None
-    gap = _gap(signs, limits.GAP)
+    gap = _gap(signs)
     if gap is None:
         return None
-    fit = crossed(
-        "loss_ratio",
-        signs.loss_ratio,
-        limits.MEMORIZED_GAP,
-        first_step=gap.first_step,
-        last_step=gap.last_step,
+    span = {"first_step": gap.first_step, "last_step": gap.last_step}
+    fit = (
+        crossed("loss_ratio", signs.loss_ratio, limits.MEMORIZED_GAP, **span)
+        if _knows(signs)
+        else crossed("error_ratio", signs.error_ratio, limits.ERRORS_GONE, **span)
     )
     sentence = f"The training data is known by heart, and train accuracy is {gap.value:.3f} above validation."
     return _finding(signs, sentence, (gap, fit))
@@ -79,8 +77,23 @@ def _has_accuracy(trial: TrialRecord) -> bool:
     return bool(np.any(np.isfinite(trained(trial, "validation_accuracy"))))
 
 
-def _gap(signs: Signs, limit: Threshold) -> Evidence | None:
-    gap = signs.accuracy_gap
+def _knows(signs: Signs) -> bool:
+    return signs.loss_ratio < limits.MEMORIZED_GAP.value
+
+
+def _gap_limit(signs: Signs) -> Threshold:
+    """What validation may lack: more where the fit is not done yet, less where a class has few samples to show."""
+    data = signs.telemetry.data
+    if not _knows(signs):
+        return limits.GAP_UNLEARNED
+    if data is None or not data.train_class_counts:
+        return limits.GAP
+    are_few = data.n_train <= limits.FEW_SAMPLES.value * len(data.train_class_counts)
+    return limits.GAP_FEW_SAMPLES if are_few else limits.GAP
+
+
+def _gap(signs: Signs) -> Evidence | None:
+    gap, limit = signs.accuracy_gap, _gap_limit(signs)
     if not (gap > limit.value and gap > limits.GAP_ERRORS.value * signs.accuracy_noise):
         return None
     return crossed("accuracy_gap", gap, limit, first_step=signs.late_epoch, last_step=signs.last_epoch)

@@ -14,6 +14,7 @@ from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
+from studies.diagnosis.thresholds import Threshold
 from studies.readings import DataProbe
 from studies.records import StudyRecord, TrialRecord
 
@@ -100,7 +101,8 @@ def _imbalance(trial: TrialRecord, data: DataProbe) -> Finding | None:
     n_rare = int(rare.sum())
     classes = "1 class is" if n_rare == 1 else f"{n_rare} classes are"
     sentence = f"{classes} more than {limits.IMBALANCE_RATIO.value:g} times rarer than the most frequent one"
-    harm = _harm(trial, data, rare)
+    limit = limits.RARE_CLASS_P_VALUE_STRONG if _is_strong(ratio, fewest) else limits.RARE_CLASS_P_VALUE
+    harm = _harm(trial, data, rare, limit)
     if harm is None:
         return _unread_imbalance(trial, sentence, ratio, fewest)
     evidence, severity = harm
@@ -111,9 +113,8 @@ def _imbalance(trial: TrialRecord, data: DataProbe) -> Finding | None:
 
 def _unread_imbalance(trial: TrialRecord, sentence: str, ratio: float, fewest: float) -> Finding:
     """Judged by the data alone: a class of a few samples beside ten times as many is hardly ever learned as well."""
-    is_strong = ratio > limits.IMBALANCE_UNREAD.value and fewest < limits.RARE_CLASS_SAMPLES.value
     causes = (Cause(name=CauseName.CLASS_IMBALANCE, confidence=0.7),)
-    if not is_strong:
+    if not _is_strong(ratio, fewest):
         skew = crossed("class_count_ratio", ratio, limits.IMBALANCE_RATIO)
         return _found(trial, causes, f"{sentence}.", [skew], severity=Severity.NOTE)
     evidence = [
@@ -124,6 +125,10 @@ def _unread_imbalance(trial: TrialRecord, sentence: str, ratio: float, fewest: f
     return _found(trial, causes, f"{sentence}, and {said}.", evidence)
 
 
+def _is_strong(ratio: float, fewest: float) -> bool:
+    return ratio > limits.IMBALANCE_UNREAD.value and fewest < limits.RARE_CLASS_SAMPLES.value
+
+
 def _padded(data: DataProbe) -> Sequence[int]:
     """The validation split's counts, or zeros where they are not of the train split's classes."""
     known, n_classes = data.validation_class_counts, len(data.train_class_counts)
@@ -131,12 +136,13 @@ def _padded(data: DataProbe) -> Sequence[int]:
 
 
 def _harm(
-    trial: TrialRecord, data: DataProbe, rare: npt.NDArray[np.bool_]
+    trial: TrialRecord, data: DataProbe, rare: npt.NDArray[np.bool_], limit: Threshold
 ) -> tuple[list[Evidence], Severity] | None:
     """How much worse the rare classes are answered than the others in the last epoch, and whether that counts.
 
-    A few validation samples can tell: were the rare classes as easy, so many wrong answers would be chance. None where
-    no answers could: there are none, or even the others' are so poor that nothing but wrong ones would be chance.
+    A few validation samples can tell: were the rare classes as easy, so many wrong answers would be chance, below
+    ``limit``. None where no answers could: there are none, or even the others' are so poor that nothing but wrong ones
+    would be chance.
     """
     rows = [row for row in trained_rows(trial) if len(row.class_accuracy) == len(rare)]
     n: Counts = np.array(_padded(data), dtype=np.float64)
@@ -152,9 +158,9 @@ def _harm(
     evidence = crossed("rare_class_deficit", deficit, limits.RARE_CLASS_DEFICIT, first_step=rows[-1].epoch)
     is_far = deficit > limits.RARE_CLASS_DEFICIT.value
     chance = _chance_of(low * n_low, n_low, of=as_easy) if is_far else 1.0
-    if not chance < limits.RARE_CLASS_P_VALUE.value:
+    if not chance < limit.value:
         return [evidence], Severity.NOTE
-    p_value = crossed("rare_class_p_value", chance, limits.RARE_CLASS_P_VALUE, first_step=rows[-1].epoch)
+    p_value = crossed("rare_class_p_value", chance, limit, first_step=rows[-1].epoch)
     return [evidence, p_value], Severity.WARNING
 
 

@@ -7,7 +7,7 @@ from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import Signs
-from studies.diagnosis.slowness import fit_in_words, slowness, warmup_cost
+from studies.diagnosis.slowness import fit_in_words, rose_for_most, slowness, warmup_cost
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.weighing import causes_of, evidence_of
@@ -55,13 +55,18 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 def _costs_nothing(signs: Signs, causes: tuple[Cause, ...]) -> bool:
     """Whether a long warmup is all there is to say, and cost less accuracy than is noise, or the fit is there already.
 
-    Where the training data itself is still fitted poorly, half of that noise is no excuse: the fit tells as much.
+    Where the training data itself is still fitted poorly, half of that noise is no excuse: the fit tells as much, and
+    alone where the rate rose for most of the time. A good end is none where most of the errors that are left are its.
     """
     is_all = all(cause.name is CauseName.WARMUP_TOO_LONG for cause in causes)
     is_poor = signs.fit_ratio > limits.FIT_RATIO_UNFINISHED.value
     limit = limits.WARMUP_COST_POOR_FIT if is_poor else limits.NOISE_FLOORS
     is_done = is_good(signs) or not signs.fit_ratio > limits.FIT_RATIO_SHORT_PATH.value
-    return is_all and (is_done or warmup_cost(signs) <= limit.value)
+    cost = warmup_cost(signs)
+    if is_done:
+        is_most = cost * signs.accuracy_noise > limits.WARMUP_COST_SHARE.value * signs.late_error
+        return is_all and not (is_most and cost > limit.value)
+    return is_all and cost <= limit.value and not rose_for_most(signs)
 
 
 SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, leads_to=("plateau", "underfitting"))

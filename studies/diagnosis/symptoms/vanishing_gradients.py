@@ -4,6 +4,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import (
     MIN_LAYERS,
@@ -12,6 +14,7 @@ from studies.diagnosis.before_training import (
     falls_short,
     gradient_ratio,
     gradients_fade,
+    n_units,
     start_of,
 )
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
@@ -29,14 +32,16 @@ from studies.records import StudyRecord, TrialRecord
 NAME = "vanishing_gradients"
 NARROW = 0.6
 """The confidence in vanishing gradients of a network of so few units that these are the likelier cause."""
+BOTTLENECK = 0.8
+"""The confidence in too few units where one layer of a few takes most of the gradient away."""
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A first-to-last ratio that is tiny at step 0 and remains so, or is tiny for ``PERSISTENCE`` epochs.
 
     Or gradients that shrink from layer to layer: in every epoch where nothing is learned, or before any
-    update over many layers, or steeply over three of a training that learned little, which is a fault only where
-    harm shows.
+    update and beyond the first epoch over many layers, or steeply over three of a training that learned little, which
+    is a fault only where harm shows.
     """
     rows = trained_rows(trial)
     abnormal = [row for row in rows if _is_vanishing(row.layers)]
@@ -55,7 +60,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     layers = _untrained(trial)
     is_deep = len(layers) >= limits.FADING_LAYERS.value
     is_fading = fading_slope(layers) < (limits.FADING_SLOPE if is_deep else limits.FADING_STEEP).value
-    if is_fading and (is_deep or _most_is_left(trial)):
+    if is_fading and _lasts(trial) and (is_deep or _most_is_left(trial)):
         harms = _fits_poorly(trial)
         return _fading(trial, layers, first=0, last=0, at_start=True, learned=True, hurts_by_itself=harms)
     return None
@@ -66,6 +71,16 @@ def _fits_poorly(trial: TrialRecord) -> bool:
     is_dead = any(layer.dead_fraction > limits.DEAD_FRACTION.value for layer in _untrained(trial))
     is_poor = falls_short(trial) and Signs(trial=trial).fit_ratio > limits.FIT_RATIO_NARROW.value
     return is_poor and not is_dead
+
+
+def _lasts(trial: TrialRecord) -> bool:
+    """Whether the first updates leave the gradients fading, as they do where each layer quarters them.
+
+    Many sound networks start with gradients that fade a little: they grow with the first weights that learn.
+    """
+    first = fading_slope(trained_rows(trial)[0].layers) if trained_rows(trial) else math.nan
+    is_steep = fading_slope(_untrained(trial)) < limits.FADING_STEEP.value
+    return is_steep or first < limits.FADING_LASTING.value
 
 
 def _most_is_left(trial: TrialRecord) -> bool:
@@ -94,6 +109,7 @@ def _tiny(
             first_step=first,
             last_step=last,
         ),
+        layers=layers,
         at_start=at_start,
     )
 
@@ -118,16 +134,22 @@ def _fading(
         trial,
         f"{said}, before any update." if learned else f"{said}: nothing was learned.",
         crossed("gradient_norm_slope", slope, limits.FADING_SLOPE, first_step=first, last_step=last),
+        layers=layers,
         at_start=at_start,
         hurts_by_itself=hurts_by_itself,
     )
 
 
 def _found(
-    trial: TrialRecord, sentence: str, *evidence: Evidence, at_start: bool, hurts_by_itself: bool = True
+    trial: TrialRecord,
+    sentence: str,
+    *evidence: Evidence,
+    layers: Sequence[LayerReadings] | Sequence[LayerProbe],
+    at_start: bool,
+    hurts_by_itself: bool = True,
 ) -> Finding:
     own = Suspicion(name=CauseName.VANISHING_GRADIENTS, confidence=0.9 if at_start else 0.6)
-    held = restraint(Signs(trial=trial))
+    held = (*restraint(Signs(trial=trial)), *_bottleneck(trial, layers))
     if any(each.name is CauseName.UNDERCAPACITY for each in held):
         # Of a few units most pass nothing back by the luck of the draw: the gradients fade for want of units.
         own = dataclasses.replace(own, confidence=NARROW)
@@ -143,6 +165,27 @@ def _found(
         stage=Stage.UNTRAINED if at_start else Stage.CURVES,
         hurts_by_itself=hurts_by_itself,
     )
+
+
+def _bottleneck(
+    trial: TrialRecord, layers: Sequence[LayerReadings] | Sequence[LayerProbe]
+) -> tuple[Suspicion, ...]:
+    """Too few units, where most of the gradient is lost at one layer of a few units; empty where it is not.
+
+    A gate of one unit beside the others takes nothing from what flows around it.
+    """
+    norms = np.log10([layer.gradient_norm for layer in layers])
+    losses = np.diff(norms)
+    worst = int(np.argmax(losses))
+    units = {layer.name: n_units(layer) for layer in _untrained(trial)}.get(layers[worst].name, math.nan)
+    share = float(losses[worst] / (norms[-1] - norms[0]))
+    if not (units < limits.NARROW_LAYERS.value and share > limits.BOTTLENECK_SHARE.value):
+        return ()
+    evidence = (
+        crossed("hidden_units", units, limits.NARROW_LAYERS),
+        crossed("gradient_lost_at_one_layer", share, limits.BOTTLENECK_SHARE),
+    )
+    return (Suspicion(name=CauseName.UNDERCAPACITY, confidence=BOTTLENECK, evidence=evidence),)
 
 
 def _untrained(trial: TrialRecord) -> Sequence[LayerProbe]:

@@ -18,10 +18,25 @@ STALE_TOO_LONG = Threshold(
     source=f"{OWN}; up to 2/3 no more than three gradients add up, a step twice as long on average",
 )
 """Below, a fault only where harm shows."""
+STALE_FOR_GOOD = Threshold(
+    value=0.95,
+    unit="of the backward passes",
+    source=f"{OWN}; zeroed at every twentieth step or less often is as good as never",
+)
+STALE_FIT_ERROR = Threshold(
+    value=0.03,
+    unit="error on the training data in eval mode",
+    source=f"{OWN}; zeroed now and then, 0.018 and less where it did no harm, 0.1 and more where it did",
+)
 EVALUATION_TRAIN_MODE_SHARE = Threshold(
     value=0.9,
     unit="of the evaluating passes",
     source=f"{OWN}; below, some passes are in eval mode, and the rest may be meant so",
+)
+MISREAD_ERRORS = Threshold(
+    value=1.3,
+    unit="standard errors of accuracy that evaluating in train mode takes away",
+    source=f"{OWN}; harmless ones take 1.15 at most in one network and 2.5 in another, harmful ones 1.47 and more",
 )
 TRAINING_EVAL_MODE_SHARE = Threshold(
     value=0.3,
@@ -55,8 +70,16 @@ FROZEN_FIT_ERROR = Threshold(
     unit="error on the training data in eval mode",
     source=f"{OWN}; small layers frozen by design leave at most 0.056, fresh ones 0.107 and more where they harm much",
 )
+FROZEN_ERRORS = Threshold(
+    value=0.145,
+    unit="error on the training data in eval mode + error on validation",
+    source=f"{OWN}; small layers frozen by design leave at most 0.131, fresh ones 0.161 and more where they harm",
+)
 UNCHANGED_READINGS = Threshold(
     value=3, unit="readings without any change", source="SageMaker Debugger, UnchangedTensor: 3 steps"
+)
+ROUNDED_UPDATE = Threshold(
+    value=1e-7, unit="‖Δw‖ / ‖w‖ that a gradient would make", source="single precision: 2**-24 is 6e-8"
 )
 
 # --- data
@@ -77,6 +100,16 @@ OVERLAP_FRACTION = Threshold(
     value=0.01,
     unit="of the validation samples",
     source=f"own design; less cannot move an accuracy by a percent (deepchecks allows 5%); 0 {CALIBRATED}",
+)
+INFLATION_UNSEEN = Threshold(
+    value=0.02,
+    unit="of validation accuracy that a leak adds at most, where none is seen",
+    source=f"{OWN}; one-sided 95% bound; copies that a network has memorized add 1 to 8 points to mild faults too",
+)
+INFLATION_NEGLIGIBLE = Threshold(
+    value=0.005,
+    unit="of validation accuracy that a leak adds at most",
+    source=f"{OWN}; one-sided 95% bound; less than half a percent moves no comparison",
 )
 LEAK_ACCURACY = Threshold(
     value=0.9,
@@ -111,6 +144,11 @@ RARE_CLASS_P_VALUE = Threshold(
     value=0.03,
     unit="chance of so few right answers, were the rare classes as easy as the others",
     source=f"{OWN}; a binomial test near the usual level: most classes so rare are answered worse",
+)
+RARE_CLASS_P_VALUE_STRONG = Threshold(
+    value=0.1,
+    unit="the same chance, of fewer than RARE_CLASS_SAMPLES beside IMBALANCE_UNREAD times as many",
+    source=f"{OWN}; an imbalance that hardly any network learns needs less to be believed",
 )
 SPLIT_P_VALUE = Threshold(
     value=1e-3, unit="p of a chi-square test of the splits' classes", source="deepchecks: label drift"
@@ -147,6 +185,21 @@ LABEL_DISAGREEMENT_NOISY = Threshold(
 )
 """Where so many answers are wrong that the neighborhoods themselves may be noisy."""
 NOISY_ERROR = Threshold(value=0.25, unit="validation error", source=OWN)
+NEIGHBOR_GUIDANCE = Threshold(
+    value=0.14,
+    unit="agreement of neighbors beyond chance, in the classes that they contradict",
+    source=f"{OWN}; 0.11 and less where inputs have no order or other units, 0.18 and more with 40% of wrong labels",
+)
+CLEAR_DISAGREEMENT = Threshold(
+    value=0.17,
+    unit="of the quarter with the clearest neighborhoods, labeled otherwise",
+    source=f"{OWN}; where CLEAR_GUIDANCE is given 0.08 at most in sound data, a fifth with as many wrong labels",
+)
+CLEAR_GUIDANCE = Threshold(
+    value=0.54,
+    unit="agreement of neighbors beyond chance, over that of samples whose labels are both right",
+    source=f"{OWN}; 0.47 at most where much of sound data is labeled otherwise, 0.6 and more with wrong labels",
+)
 DISAGREEMENT_ERRORS = Threshold(
     value=0.5,
     unit="times that share, as validation error at least",
@@ -161,6 +214,11 @@ INPUT_SHIFT_LAGGING = Threshold(
     value=0.18,
     unit="deviations between train and validation inputs, where validation lags",
     source=f"{OWN}; between the 0.15 of sound augmentation and the 0.215 that broke trainings",
+)
+INPUT_SHIFT_FAR = Threshold(
+    value=0.5,
+    unit="deviations between train and validation inputs, where the accuracy falls short",
+    source=f"{OWN}; at most 0.16 in the sound runs of all sets, with augmentation",
 )
 SHIFT_LOSS_RATIO = Threshold(
     value=1,
@@ -198,11 +256,21 @@ TWIN_FRACTION = Threshold(
 GROWTH_PER_LAYER = Threshold(
     value=1.6, unit="times the deviation of the layer before", source=f"{OWN}; He's keeps it within 1.2"
 )
+MAGNIFYING_GAIN = Threshold(
+    value=2,
+    unit="deviation of the weights x root of fan-in, of every hidden layer",
+    source=f"{OWN}; He's is 1.41; the least of the hidden layers is 1.56 at most in sound runs of all sets, 2.38 and "
+    "more where outputs explode",
+)
+MAGNIFIED_LOSS_EXCESS = Threshold(
+    value=10,
+    unit="times ln(classes) above ln(classes), where every hidden layer magnifies",
+    source=f"{OWN}; magnifying networks that do no harm have 7.4 at most, those that explode 20 and more",
+)
 ALIKE_GAINS = Threshold(
-    value=0.8,
+    value=0.7,
     unit="least / largest weight gain of the hidden layers",
-    source=f"{OWN}, widest gap of all sets: 0.91 and more where outputs explode, 0.69 at most where weights of one "
-    "deviation ignore the fan-in",
+    source=f"{OWN}: by themselves gains after Glorot differ by a root of 2 at most",
 )
 GROWING_LAYERS = Threshold(
     value=5, unit="hidden layers", source=f"{OWN}; with fewer, growth does little harm"
@@ -226,6 +294,18 @@ FADING_STEEP = Threshold(
     source="the derivative of a sigmoid is a quarter at most: log10 0.25 (Glorot and Bengio 2010)",
 )
 """The same over few layers."""
+FADING_LASTING = Threshold(
+    value=-0.4,
+    unit="log10 of the gradient norm per layer, from the output back, over the first epoch",
+    source=f"{OWN}, in the widest gap of all sets: sound networks whose gradients fade at first have -0.32 and more "
+    "by then, those that it harms -0.47 and less",
+)
+"""The first updates mend what fades less than ``FADING_STEEP``; what they do not mend lasts."""
+BOTTLENECK_SHARE = Threshold(
+    value=0.5,
+    unit="of the log10 of the fading, at one layer",
+    source=f"{OWN}; depth takes its share at every layer",
+)
 DEAD_FRACTION = Threshold(
     value=0.5,
     unit="share of a layer's units that are never active on the probe",

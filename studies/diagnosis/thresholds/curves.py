@@ -100,10 +100,20 @@ EXTREME_BURST = Threshold(
     unit="times the loss before the first update, in the first fifth of the steps",
     source=f"{ALL_SETS} and both drawn parts: sound ones that end with a poor fit 3.8, those it was too much for 7.3",
 )
+LONG_BURST = Threshold(
+    value=0.2,
+    unit="share of the steps until the loss is below that before the first update for good, after an early burst",
+    source=f"{ALL_SETS} and the drawn parts: sound ones 0.10 at most, those with errors left 0.34 and more",
+)
 FIT_RATIO_THROWN = Threshold(
     value=0.25,
     unit="train loss or error / that of validation, after a burst beyond EXTREME_BURST",
     source=f"{ALL_SETS} and both drawn parts: those that got over it 0.12 at most, those that did not 0.40 and more",
+)
+LEFT_AFTER_BURST = Threshold(
+    value=0.08,
+    unit="share of the untrained loss that is left at the end, after a burst beyond EXTREME_BURST",
+    source=f"{OWN}: who has so little left has recovered; those that did not have 0.1 and more",
 )
 MOVED = Threshold(
     value=1.25,
@@ -185,9 +195,6 @@ JUMP_SPIKE = Threshold(
 
 FIT_RATIO_UNFINISHED = Threshold(
     value=0.65, unit="train loss or error / that of validation", source=f"{SET}; finished trainings have less"
-)
-FIT_RATIO_SHORT = Threshold(
-    value=0.76, unit="train loss or error / that of validation of a training of few epochs", source=SET
 )
 FALL_OVER_NOISE = Threshold(value=2, unit="times the epoch-to-epoch noise of the validation loss", source=SET)
 DOUBLING_FALL = Threshold(

@@ -9,6 +9,22 @@ GAP = Threshold(
     unit="train - validation accuracy",
     source="AutoTrainer, DeepFD: 0.07 to 0.10; sound trainings of the benchmark have 0.083 at most, overfitted 0.11",
 )
+FEW_SAMPLES = Threshold(
+    value=75,
+    unit="training samples a class",
+    source="benchmarks/diagnosis, all sets: overfitted trainings with a smaller gap than GAP 60 at most, "
+    "sound ones with such a gap 112 and more",
+)
+GAP_FEW_SAMPLES = Threshold(
+    value=0.075,
+    unit="train - validation accuracy, of FEW_SAMPLES that are known by heart",
+    source=f"{OWN}: overfitted trainings of so few 0.081 and more, sound ones of so few are not known by heart",
+)
+ERRORS_GONE = Threshold(
+    value=0.01,
+    unit="train error / validation error",
+    source="benchmarks/diagnosis, all sets, at a gap of GAP_UNLEARNED: overfitted 0.004 at most, harmless 0.015",
+)
 GAP_ERRORS = Threshold(value=2, unit="standard errors of the validation accuracy", source=SET)
 GAP_UNLEARNED = Threshold(
     value=0.15,

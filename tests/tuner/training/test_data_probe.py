@@ -15,7 +15,7 @@ from tests.problems import blobs, images, line
 from tuner.training import data_probe
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
-from tuner.training.data_probe import input_shift, label_disagreement, overlap_fraction, probe_data, read_data
+from tuner.training.data_probe import input_shift, overlap_fraction, probe_data, read_data
 from tuner.training.datasets.dataset import Dataset
 from tuner.training.datasets.input_scaling import input_scaling
 from tuner.training.datasets.splits import Splits, split_dataset
@@ -173,38 +173,6 @@ class TestOverlap:
         """Neither an error nor a zero."""
         assert math.isnan(overlap_fraction(torch.rand(4, 3), torch.rand(4, 2)))
         assert math.isnan(overlap_fraction(torch.rand(4, 3), torch.rand(4, 3).double()))
-
-
-class TestLabels:
-    @pytest.mark.parametrize(("flipped", "low", "high"), [(0.0, 0.0, 0.02), (0.2, 0.1, 0.2), (0.4, 0.1, 0.4)])
-    def test_flipped_labels_are_contradicted(
-        self, digits: Splits, flipped: float, low: float, high: float
-    ) -> None:
-        """Hardly any label of clean digits; of those with a fifth flipped, or two, more than a tenth."""
-        random = np.random.default_rng(0)
-        y = digits.train_y.numpy().copy()
-        chosen = random.random(len(y)) < flipped
-        y[chosen] = (y[chosen] + random.integers(1, 10, chosen.sum())) % 10
-        assert low <= label_disagreement(digits.train_x, torch.from_numpy(y)) <= high
-
-    def test_it_is_the_slow_twins(self) -> None:
-        """Neighbor by neighbor."""
-        generator = torch.Generator().manual_seed(0)
-        x = torch.randn(120, 3, generator=generator)
-        y = (x[:, 0] > 0).long() ^ (torch.rand(120, generator=generator) < 0.1).long()
-        alone = 0
-        for i in range(120):
-            nearest = sorted((float((x[i] - x[j]).norm()), int(y[j])) for j in range(120) if j != i)[:10]
-            n_own = sum(label == int(y[i]) for _, label in nearest)
-            alone += n_own <= 1 and 10 - n_own >= data_probe.N_AGREEING
-        assert alone > 0
-        assert label_disagreement(x, y) == pytest.approx(alone / 120)
-
-    def test_classes_that_lie_in_each_other_are_no_wrong_labels(self) -> None:
-        """Where no class has a neighborhood of its own, nobody is contradicted."""
-        generator = torch.Generator().manual_seed(0)
-        x, y = torch.randn(1000, 5, generator=generator), torch.randint(5, (1000,), generator=generator)
-        assert label_disagreement(x, y) < 0.01
 
 
 class TestShift:

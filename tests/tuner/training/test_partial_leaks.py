@@ -59,6 +59,38 @@ def test_one_class_or_few_samples_tell_nothing() -> None:
     assert math.isnan(find_partial_leak(x, torch.zeros_like(y)).share)
 
 
+@pytest.mark.parametrize(("n_classes", "share"), [(2, 0.8), (3, 1.0), (6, 0.5), (6, 0.8)])
+def test_a_label_filled_in_with_noise_is_found(n_classes: int, share: float) -> None:
+    """No value comes twice, but those of a class lie together."""
+    x, y = measured(n_classes=n_classes)
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.rand(len(x), generator=generator) < share
+    x[rows, 5] = 1.5 * y[rows] - 2 + 0.05 * torch.randn(int(rows.sum()), generator=generator)
+    found = find_partial_leak(x, y)
+    assert found.accuracy > 0.9
+    assert found.feature == 5
+    assert found.share > 0.3
+
+
+@pytest.mark.parametrize(("n_classes", "distance"), [(2, 8.0), (6, 5.0)])
+def test_classes_that_are_told_well_may_be_honest(n_classes: int, distance: float) -> None:
+    """One measurement that hardly errs, eight and five deviations apart, is no copy of the label."""
+    x, y = measured(n_classes=n_classes)
+    x[:, 5] += distance * y
+    assert math.isnan(find_partial_leak(x, y).share)
+
+
+def test_blobs_of_little_spread_are_what_the_data_are() -> None:
+    """Where other features tell the classes too, one that tells them best is no leak."""
+    _, y = measured(n_classes=3)
+    generator = torch.Generator().manual_seed(3)
+    centers = torch.tensor([[0.0, 0, 0, 0, 0], [1, 3, 1, 2, 0], [2, 1, 4, 1, 3]])
+    x = 20 * centers[y] + torch.randn(len(y), 5, generator=generator)
+    assert math.isnan(find_partial_leak(x, y).share)
+    lonely = torch.cat([x[:, :1], torch.randn(len(y), 4, generator=generator)], 1)
+    assert find_partial_leak(lonely, y).feature == 0
+
+
 def test_the_data_probe_says_of_which_part() -> None:
     """The leak's accuracy is that on the part; without one it is that of the best feature on all samples."""
     x, y = measured()

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from studies.readings import EpochReadings, StepReadings
 from tuner.training.config import TrainingConfig
+from tuner.training.data_probe import marks_of, read_data
 from tuner.training.datasets.input_scaling import InputScaling
 from tuner.training.datasets.splits import Splits
 from tuner.training.evaluation import UNREAD, Evaluation, evaluate_lanes, evaluate_outputs
 from tuner.training.lanes.engine import Engine
 from tuner.training.lanes.lane import Lane
 from tuner.training.lanes.lockstep import LanePass
+from tuner.training.leak_harm import NO_INFLATION, Inflation, answers, inflations
 from tuner.training.one_epoch import EpochPlan
 from tuner.training.precision import targets, weight_type
 from tuner.training.probes import Activity, layer_readings, probe_batch, probe_pass, watched_layers
@@ -41,6 +43,7 @@ class _Network:
     activities: Mapping[str, Activity]
     validation: Evaluation = UNREAD
     probe: Evaluation = UNREAD
+    inflation: Inflation = NO_INFLATION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +74,17 @@ class LaneReader:
         is_finite = engine.are_finite().tolist() if seated else []
         validations = self._validations(engine, config) if seated else ()
         probes = self._probes(engine, config) if seated else ()
+        found = self._inflations(engine, config) if seated else ()
         network = {
-            id(done): _Network(is_finite=finite, validation=validation, probe=probe, activities=activities)
-            for done, finite, validation, (probe, activities) in zip(
-                seated, is_finite, validations, probes, strict=True
+            id(done): _Network(
+                is_finite=finite,
+                validation=validation,
+                probe=probe,
+                activities=activities,
+                inflation=inflation,
+            )
+            for done, finite, validation, (probe, activities), inflation in zip(
+                seated, is_finite, validations, probes, found, strict=True
             )
         }
         return [self._epoch(done, trained[id(done)], network.get(id(done)), pace) for done in passes]
@@ -99,6 +109,7 @@ class LaneReader:
             if self.is_complete
             else (),
             training_seconds=sum(trained.sizes) / pace,
+            inflation=NO_INFLATION if is_lost else network.inflation,
         )
         return TrainedEpoch(row=row, steps=steps, has_diverged=has_diverged)
 
@@ -112,6 +123,19 @@ class LaneReader:
                 kind=self.splits.kind,
                 in_detail=self.is_complete,
             )
+
+    def _inflations(self, engine: Engine, config: TrainingConfig) -> Sequence[Inflation]:
+        """Of each lane, by what leaks in the data."""
+        if self.is_complete:
+            data = read_data(self.splits, self.scaling, config, is_complete=True)
+            if marks := marks_of(self.splits, data):
+                return inflations(
+                    marks,
+                    lambda x: answers(engine.outputs(self.scaling(x).to(weight_type(config)))),
+                    self.splits.validation_x,
+                    self.splits.validation_y,
+                )
+        return [NO_INFLATION] * engine.n_lanes
 
     def _probes(
         self, engine: Engine, config: TrainingConfig

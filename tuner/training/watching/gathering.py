@@ -22,6 +22,7 @@ from studies.readings import (
     Telemetry,
 )
 from tuner.training.evaluation import Evaluation
+from tuner.training.leak_harm import NO_INFLATION, Inflation, LeakMarks
 from tuner.training.probes import PROBE_BATCH, Activity, layer_readings, probe_pass
 from tuner.training.readings import are_finite
 from tuner.training.watching.grading import Graded, LossFunction, Validation
@@ -29,7 +30,7 @@ from tuner.training.watching.listening import Ear
 from tuner.training.watching.loss_form import LossForm, loss_form
 from tuner.training.watching.passes import Call, Called, leaving_no_trace
 from tuner.training.watching.seen_config import batch_config, model_config, optimizer_config
-from tuner.training.watching.seen_data import seen_data
+from tuner.training.watching.seen_data import seen_data, seen_leaks
 from tuner.training.watching.start import NO_PROBE, NO_VALIDATION
 from tuner.training.watching.step_log import LoggedSteps
 
@@ -45,6 +46,7 @@ class _Reading:
     probe: Evaluation = _UNKNOWN
     train_mode_probe_accuracy: float = NAN
     validation: Evaluation = _UNKNOWN
+    inflation: Inflation = NO_INFLATION
 
 
 class Gatherer:
@@ -62,6 +64,7 @@ class Gatherer:
         self.rows: Rows = []
         """From epoch 1 on."""
         self.data: DataProbe | None = None
+        self._leaks: LeakMarks | None = None
         self.has_diverged = False
         self._model = self.ear.model
         self.counterfactuals: tuple[Counterfactual, ...] = ()
@@ -101,6 +104,8 @@ class Gatherer:
                 self.data = seen_data(
                     ear.samples, ear.validation, n_classes=ear.n_classes, n_evaluated=ear.n_evaluated
                 )
+                if self.data is not None:
+                    self._leaks = seen_leaks(self.data, ear.samples, ear.validation, n_classes=ear.n_classes)
         bounds = [*(ear.marks if at_marks else ()), len(logged.learning_rates)]
         rows = _plain_rows(logged, form, bounds, first_epoch=len(self.rows) + 1)
         row, steps = rows[-1]
@@ -202,6 +207,9 @@ class Gatherer:
             if self.ear.validation is not None and "validation" not in left_out:
                 with left_out.unless_it_fails("validation", NO_VALIDATION):
                     reading = dataclasses.replace(reading, validation=self._graded(self.ear.validation, form))
+                    if self._leaks is not None:
+                        inflation = self.ear.validation.inflation(self._model, self._leaks)
+                        reading = dataclasses.replace(reading, inflation=inflation)
         return reading
 
     def _accuracy_in_train_mode(self, call: Call, targets: Tensor) -> float:
@@ -292,6 +300,7 @@ def _completed(
         probe_loss=reading.probe.loss,
         probe_accuracy=reading.probe.accuracy,
         train_mode_probe_accuracy=reading.train_mode_probe_accuracy,
+        **dataclasses.asdict(reading.inflation),
         dead_fraction=max(dead, default=NAN),
         layers=layers,
     )

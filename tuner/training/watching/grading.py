@@ -14,6 +14,7 @@ from torch.nn import functional
 from search_spaces.errors import ConfigurationError
 from studies.readings import NAN
 from tuner.training.evaluation import EVALUATION_BATCH, Evaluation, evaluate
+from tuner.training.leak_harm import NO_INFLATION, Inflation, LeakMarks, answers, inflations
 from tuner.training.watching.loss_form import LossForm
 from tuner.training.watching.outputs import Scores, are_probabilities, as_logits, scores
 from tuner.training.watching.passes import Call, Called
@@ -79,6 +80,8 @@ class Validation:
         self.x: Tensor | None = None
         """Up to `MOST_SAMPLES` of the inputs; None before the first pass, and where they are no tensors."""
         self.y: Tensor | None = None
+        self.kept_y: Tensor | None = None
+        """The targets of ``x``."""
         if isinstance(given, tuple | list) and len(given) == 2 and _are_arrays(given):
             x, y = (torch.as_tensor(part) for part in given)
             if len(x) != len(y):
@@ -113,6 +116,20 @@ class Validation:
         self._remember(inputs, targets)
         return Graded(outputs=torch.cat(outputs), targets=torch.cat(targets))
 
+    def inflation(self, model: nn.Module, marks: LeakMarks) -> Inflation:
+        """What marked leaks add to the accuracy of ``model``, which is in eval mode; of the kept samples."""
+        if self.x is None or self.kept_y is None:
+            return NO_INFLATION
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        called = Called(model)
+        (found,) = inflations(
+            marks,
+            lambda x: answers(called(Call(args=(x.to(device),))))[None].cpu(),
+            self.x,
+            self.kept_y,
+        )
+        return found
+
     def _all(self) -> Iterable[Any]:
         if self._pair is None:
             return self._minibatches
@@ -126,6 +143,7 @@ class Validation:
         if all(isinstance(x, Tensor) and x.shape[1:] == inputs[0].shape[1:] for x in inputs):
             stride = max(-(-len(self.y) // MOST_SAMPLES), 1)
             self.x = torch.cat([x[::stride] for x in inputs]).cpu()
+            self.kept_y = torch.cat([y[::stride] for y in targets]).cpu()
 
 
 def _are_arrays(parts: Iterable[Any]) -> bool:

@@ -62,17 +62,27 @@ class SampleLog:
         """Samples with a value that is not finite."""
         return int((~torch.cat(self._marks).isfinite()).any(1).sum()) if self._marks else 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether `samples` are all that were seen."""
+        return self._n_kept == self.n_seen
+
     def overlap_fraction(self, inputs: Tensor) -> float:
         """Share of ``inputs`` that were trained on, all of the epoch's samples considered; NaN if not comparable."""
+        copied = self.copied(inputs)
+        return NAN if copied is None else float(copied.mean())
+
+    def copied(self, inputs: Tensor) -> npt.NDArray[np.bool_] | None:
+        """Which of ``inputs`` were trained on, [n]; None if not comparable."""
         marker = self._marker
         if marker is None or inputs[0].numel() != marker.shape[1]:
-            return NAN
+            return None
         seen = torch.cat(self._marks).double().cpu().numpy()
         unit = GRID * np.nanstd(np.where(np.isfinite(seen), seen, np.nan), axis=0)
         if not np.all(unit > 0):
-            return NAN
+            return None
         asked = self._marks_of(inputs.to(marker.device)).double().cpu().numpy()
-        return float(np.isin(_numbers(asked / unit), _numbers(seen / unit)).mean())
+        return np.isin(_numbers(asked / unit), _numbers(seen / unit))
 
     def _marks_of(self, inputs: Tensor) -> Tensor:
         """[n, N_MARKS]: products with fixed random vectors. Not finite where the input is not."""

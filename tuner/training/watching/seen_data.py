@@ -6,7 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from studies.readings import NAN, DataProbe
-from tuner.training.data_probe import probe_data
+from tuner.training.data_probe import leak_marks, probe_data
+from tuner.training.leak_harm import LeakMarks
 from tuner.training.watching.grading import Validation
 from tuner.training.watching.outputs import are_probabilities
 from tuner.training.watching.sample_log import Array, SampleLog, label_mixing
@@ -55,6 +56,34 @@ def seen_data(
     )
 
 
+def seen_leaks(
+    found: DataProbe, samples: SampleLog, validation: Validation | None, *, n_classes: int | None
+) -> LeakMarks | None:
+    """Where the kept validation samples leak; None where nothing does, or where it cannot be known.
+
+    Args:
+        found: what was seen of the data.
+        samples: those that were trained on.
+        validation: None where the loop validates by itself.
+        n_classes: None for a regression.
+    """
+    kept = samples.samples()
+    if validation is None or validation.x is None or n_classes is None or kept is None:
+        return None
+    train_x, train_y = kept
+    if not (_are_class_numbers(train_y) and _are_class_numbers(validation.kept_y)):
+        return None
+    marks = leak_marks(
+        found,
+        train_x.cpu(),
+        train_y.cpu(),
+        validation.x,
+        are_equal=samples.copied(validation.x),
+        is_all_of_train=samples.is_whole,
+    )
+    return marks or None
+
+
 def _without_inputs(mixing: float) -> DataProbe:
     return DataProbe(
         n_train=0,
@@ -66,6 +95,10 @@ def _without_inputs(mixing: float) -> DataProbe:
         input_std=NAN,
         label_mixing=mixing,
     )
+
+
+def _are_class_numbers(y: Tensor | None) -> bool:
+    return y is not None and y.ndim == 1 and not y.is_floating_point()
 
 
 def _class_numbers(y: Tensor) -> Tensor:
