@@ -93,7 +93,7 @@ def clipped_updates() -> StudyRecord:
 
 
 def early_instability() -> StudyRecord:
-    """The loss doubles in the first updates, and the fit never gets over it."""
+    """The loss doubles in the first updates, is long in coming back, and the fit never gets over it."""
     trial = trial_of(
         (1.9, 0.9, 0.7, 0.62, 0.58, 0.56, 0.55, 0.55),
         (0.4, 0.72, 0.78, 0.80, 0.81, 0.815, 0.82, 0.82),
@@ -101,7 +101,7 @@ def early_instability() -> StudyRecord:
         (0.7, 0.75, 0.78, 0.79, 0.80, 0.80, 0.80, 0.80),
         config={"depth": 8},
     )
-    losses = (2.33, 3.0, 4.6, 4.4, 3.0, 2.2, 1.9, 1.5, *np.linspace(1.2, 0.55, 72))
+    losses = (2.33, *np.linspace(3.0, 4.6, 10), *np.linspace(4.4, 2.4, 9), *np.linspace(2.2, 0.55, 60))
     return study_of(with_steps(trial, losses, (0.1,) * 80, n_epochs=8))
 
 

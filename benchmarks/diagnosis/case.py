@@ -1,6 +1,7 @@
 """One case: a training that is healthy, or that one planted fault makes worse than its healthy twin."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -126,6 +127,8 @@ class Case:
     """By what the fault must hurt to count as one: see `admission`."""
     twin: str = ""
     """The name of the healthy training, where that is a case with a name of its own."""
+    reached: float = field(default=math.nan, compare=False)
+    """The test accuracy with which a healthy training was listed as sound; NaN where the list does not say."""
 
     def __post_init__(self) -> None:
         if self.architecture not in BASES:

@@ -29,6 +29,13 @@ def robust_epoch_noise(curve: Curve) -> float:
     return float(1.4826 * np.median(np.abs(np.diff(curve, n=2))) / np.sqrt(6.0))
 
 
+def steady_best(curve: Curve) -> float:
+    """The least that the curve had for more than a moment: the least median of three neighbors; NaN for an empty one."""
+    if len(curve) < 3:
+        return float(curve.min()) if len(curve) else float("nan")
+    return float(np.median(np.lib.stride_tricks.sliding_window_view(curve, 3), axis=1).min())
+
+
 def reversals(curve: Curve) -> int:
     """How often the curve turns from rising to falling or back."""
     signs = np.sign(np.diff(curve))

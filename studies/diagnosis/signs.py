@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from studies.diagnosis.curves import Curve, epoch_noise
+from studies.diagnosis.curves import Curve, epoch_noise, steady_best
 from studies.diagnosis.reference import trained, trained_rows, untrained_loss, validation_error
 from studies.diagnosis.situation import Situation
 from studies.readings import NAN, EpochReadings, Telemetry
@@ -220,11 +220,12 @@ class Signs:
 
     @cached_property
     def generalization_loss(self) -> float:
-        """The least of the late validation losses over the least of all, minus 1 (Prechelt's GL, made persistent)."""
+        """The least of the late validation losses over the steady best, minus 1 (Prechelt's GL, made persistent)."""
         losses = trained(self.trial, "validation_loss")
         if not len(losses) or not np.all(np.isfinite(losses)):
             return NAN
-        return _ratio(float(losses[-max(self._n_late, 2) :].min()), float(losses.min())) - 1.0
+        late = float(losses[-max(self._n_late, 2) :].min())
+        return _ratio(late, min(late, steady_best(losses))) - 1.0
 
     @cached_property
     def overconfidence(self) -> float:

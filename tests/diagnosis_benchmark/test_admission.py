@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -62,3 +63,12 @@ def test_a_healthy_case_far_below_its_base_is_contested() -> None:
     twins = [made_run(0.95) for _ in range(3)]
     assert admitted(case, [made_run(0.89) for _ in range(3)], twins).is_contested
     assert not admitted(case, [made_run(0.93) for _ in range(3)], twins).is_contested
+
+
+def test_a_healthy_case_that_other_seeds_do_not_bear_out_is_contested() -> None:
+    """A look at one seed or two listed it as sound: three others fall short of that by 5 points on average."""
+    case = replace(case_named("healthy/plain/mlp/0"), reached=0.95)
+    shaky = [made_run(0.95), made_run(0.95), made_run(0.80)]
+    assert admitted(case, shaky, shaky).is_contested
+    steady = [made_run(0.95), made_run(0.93), made_run(0.92)]
+    assert not admitted(case, steady, steady).is_contested

@@ -193,3 +193,14 @@ def test_a_handful_of_steps_that_taught_nothing_are_too_few(n_epochs: int, is_sa
     flat = (LN10 * 0.99,) * n_epochs
     trial = short(losses=flat, fit=1.0, accuracy=0.3, rates=(0.1,) * n_epochs, update_ratio=1e-2)
     assert (named(trial)[:1] == [CauseName.TOO_FEW_EPOCHS]) is is_said
+
+
+@pytest.mark.parametrize(("n_high", "is_found"), [(2, True), (60, False)])
+def test_a_brief_burst_explains_no_late_fall(n_high: int, is_found: bool) -> None:
+    """The loss was back below its start after the first steps, so what it still falls at the end is no recovery."""
+    n_steps = 160
+    losses = np.concatenate([[2.3], np.full(n_high, 4.6), np.linspace(2.0, 0.5, n_steps - n_high - 1)])
+    rates = np.repeat(np.linspace(0.1, 0.01, 8), 20)
+    burst = with_steps(short(), losses.tolist(), rates.tolist(), n_epochs=8)
+    found = {finding.symptom for finding in diagnose_record(study_of(burst))}
+    assert ("slow_training" in found) is is_found

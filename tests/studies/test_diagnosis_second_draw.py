@@ -57,7 +57,7 @@ def test_a_decayed_rate_or_an_unread_confidence_asks_for_more(
 def test_an_unread_confidence_is_not_quoted() -> None:
     (finding,) = faults(known_by_heart(0.0005, is_read=False))
     assert finding.sentence == (
-        "The training data is known by heart, and the validation loss is 33% above its best."
+        "The training data is known by heart, and the validation loss is 25% above its best."
     )
     assert {each.quantity for each in finding.evidence} == {"validation_loss_rise", "loss_ratio"}
 

@@ -116,3 +116,19 @@ def test_a_lag_is_the_splits_where_train_lacks_classes(counts: tuple[int, ...], 
     """The network has outputs for them; of a handful of samples a class may be missing by chance."""
     trial = lagging(0.2, 0.3, **{**UNSEEN, "train_class_counts": counts})
     assert next(each for each in faults(trial) if each.symptom == "input_shift").causes[0].name is first
+
+
+@pytest.mark.parametrize(
+    ("n_absent", "gap", "is_named"), [(1, 0.4, True), (0, 0.4, False), (1, 0.12, False)], ids=str
+)
+def test_a_gap_that_opens_later_is_the_splits_too_where_train_lacks_classes(
+    n_absent: int, gap: float, is_named: bool
+) -> None:
+    """Who learns slowly is as bad on training samples at first; what opens the gap is the class that train lacks."""
+    counts = (400,) * (10 - n_absent) + (0,) * n_absent
+    accuracies = (0.5, 0.7, 0.85, 0.95, *(1.0,) * 4)
+    behind = (0.5, *(min(accuracy, 1.0 - gap) for accuracy in accuracies[1:]))
+    trial = trial_of((1.5, 0.8, 0.4, 0.2, 0.1, 0.05, 0.02, 0.01), accuracies, (1.6, *(2.0,) * 7), behind)
+    found = faults(with_data(trial, **{**UNSEEN, "train_class_counts": counts}))
+    first = found[0].causes[0].name if found else None
+    assert (first is CauseName.UNSTRATIFIED_SPLIT) is is_named

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,5 @@ def setup_from_json(body: Mapping[str, Any]) -> Setup:
 
 
 def _base_of(read: Mapping[str, Any]) -> Case:
-    return base_case(
-        read["name"], Training(architecture=read["architecture"], setup=setup_from_json(read["setup"]))
-    )
+    training = Training(architecture=read["architecture"], setup=setup_from_json(read["setup"]))
+    return replace(base_case(read["name"], training), reached=read["reached"]["x1"])

@@ -52,20 +52,24 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 
 def _is_pushed(signs: Signs) -> bool:
-    """Whether the weights are far out, by nothing that comes later.
+    """Whether the weights are far out, by nothing that comes later; farther where hardly any of the loss is left.
 
     Normalization makes them free to grow: the outputs stay as they are, and only a violent burst is to blame.
     """
+    limit = limits.SWOLLEN if _leaves_much(signs) else limits.SWOLLEN_AND_FITTED
     is_free = signs.situation.choice("normalization") not in {"", "none"}
     is_blamed = not is_free or signs.early_burst > limits.VIOLENT_BURST.value
-    return signs.weight_growth > limits.SWOLLEN.value and is_blamed and not _has_restarts(signs)
+    return signs.weight_growth > limit.value and is_blamed and not _has_restarts(signs)
 
 
 def _is_thrown(signs: Signs) -> bool:
     """Whether the burst was beyond all measure, and the fit is still poor, beside that of validation and by itself."""
     is_extreme = signs.early_burst > limits.EXTREME_BURST.value
-    is_poor = signs.fit_ratio > limits.FIT_RATIO_THROWN.value
-    return is_extreme and is_poor and signs.explained < 1.0 - limits.LEFT_AFTER_BURST.value
+    return is_extreme and signs.fit_ratio > limits.FIT_RATIO_THROWN.value and _leaves_much(signs)
+
+
+def _leaves_much(signs: Signs) -> bool:
+    return signs.explained < 1.0 - limits.LEFT_AFTER_BURST.value
 
 
 def _leaves_errors(signs: Signs) -> bool:

@@ -7,6 +7,7 @@ from studies.diagnosis.before_training import crossed, data_of, falls_short, fir
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
+from studies.diagnosis.signs import Signs
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -55,14 +56,13 @@ def _unseen(trial: TrialRecord, data: DataProbe) -> Finding | None:
     The training data must be ahead in eval mode too, or batch statistics may be what validation suffers from. Whose
     training data lacks classes that the network has outputs for need not look for another reason.
     """
+    n_absent = _n_absent_classes(data)
     gap, probe_gap = first_gap(trial), _first_probe_gap(trial)
     if gap is None or probe_gap is None or not min(gap.value, probe_gap.value) > limits.SHIFT_GAP.value:
-        return None
-    n_absent = _n_absent_classes(data)
+        return _without_classes(trial, n_absent) if n_absent else None
     drift, split = CauseName.AUGMENTATION_DRIFT, CauseName.UNSTRATIFIED_SPLIT
     first, second = (split, drift) if n_absent else (drift, split)
     causes = (Cause(name=first, confidence=0.7), Cause(name=second, confidence=0.4))
-    absent = "1 class is" if n_absent == 1 else f"{n_absent} classes are"
     return Finding(
         trial=trial.number,
         symptom=NAME,
@@ -70,7 +70,7 @@ def _unseen(trial: TrialRecord, data: DataProbe) -> Finding | None:
         sentence=(
             f"Validation lags by {gap.value:.0%} from the first epoch on, before anything can be known by heart: "
             + (
-                f"{absent} missing in the training data."
+                f"{_classes(n_absent)} missing in the training data."
                 if n_absent
                 else "its samples are of another kind than those trained on."
             )
@@ -79,6 +79,33 @@ def _unseen(trial: TrialRecord, data: DataProbe) -> Finding | None:
         evidence=(gap, probe_gap),
         remedies=remedies_for(causes, Situation(trial=trial)),
     )
+
+
+def _without_classes(trial: TrialRecord, n_absent: int) -> Finding | None:
+    """A gap that opens later, in one who learns slowly: what is missing in the training data opens it."""
+    signs = Signs(trial=trial)
+    if not signs.accuracy_gap > limits.GAP_UNLEARNED.value:
+        return None
+    causes = (
+        Cause(name=CauseName.UNSTRATIFIED_SPLIT, confidence=0.7),
+        Cause(name=CauseName.OVERFITTING, confidence=0.4),
+    )
+    span = {"first_step": signs.late_epoch, "last_step": signs.last_epoch}
+    return Finding(
+        trial=trial.number,
+        symptom=NAME,
+        severity=Severity.WARNING,
+        sentence=(
+            f"Validation lags by {signs.accuracy_gap:.0%} in the end: {_classes(n_absent)} missing in the training data."
+        ),
+        causes=causes,
+        evidence=(crossed("accuracy_gap", signs.accuracy_gap, limits.GAP_UNLEARNED, **span),),
+        remedies=remedies_for(causes, signs.situation),
+    )
+
+
+def _classes(n: int) -> str:
+    return "1 class is" if n == 1 else f"{n} classes are"
 
 
 def _n_absent_classes(data: DataProbe) -> int:

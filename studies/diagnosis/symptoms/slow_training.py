@@ -2,6 +2,7 @@
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
+from studies.diagnosis.instability import burst_share
 from studies.diagnosis.progress import is_good
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
@@ -31,8 +32,7 @@ _HARMLESS = (
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A fit that is as poor on train as on validation, still falling or cut off by its schedule."""
     signs = Signs(trial=trial)
-    fell_from_a_burst = signs.burst > limits.BURST.value
-    if not signs.rows or has_diverged(trial) or fell_from_a_burst or restraint(signs):
+    if not signs.rows or has_diverged(trial) or _fell_from_a_burst(signs) or restraint(signs):
         return None
     found = slowness(signs)
     if not found:
@@ -50,6 +50,11 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         evidence=evidence_of(found),
         remedies=remedies_for(causes, signs.situation),
     )
+
+
+def _fell_from_a_burst(signs: Signs) -> bool:
+    """Whether it is a burst that the loss comes back from; one that is known to be brief explains no late fall."""
+    return signs.burst > limits.BURST.value and not burst_share(signs) <= limits.LONG_BURST.value
 
 
 def _costs_nothing(signs: Signs, causes: tuple[Cause, ...]) -> bool:

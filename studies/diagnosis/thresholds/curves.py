@@ -139,6 +139,12 @@ WEIGHT_GROWTH = Threshold(
 SWOLLEN = Threshold(
     value=1.4, unit="times the norm of the untrained weights, with most units of a layer dead", source=SET
 )
+SWOLLEN_AND_FITTED = Threshold(
+    value=1.7,
+    unit="times the norm of the untrained weights, after a burst that less than LEFT_AFTER_BURST of the loss is left of",
+    source="benchmarks/diagnosis, all sets with five drawn parts: harmless bursts 1.60 at most, harmful ones 1.75 and more "
+    "but for one network's with 1.5",
+)
 DEAD_RISE = Threshold(value=0.2, unit="share of a layer's units that died", source=SET)
 OSCILLATION_NOISE_FLOORS = Threshold(
     value=4,
