@@ -1,8 +1,11 @@
 """Claim: on a GPU 256 lanes take a sixtieth of the time of an eager loop on the device, a tenth of a CUDA-graphed one.
 
 784-128-10, SGD with momentum, dropout, batch 128; the data stay on the device. The serial loops train one config after
-another: a few are timed, the rest is the same again. Validation is left to none: a pass an epoch for all. Needs CUDA;
-never run on the machine of docs/performance.md, which has none:
+another: a few are timed, the rest is the same again. Validation is left to none: a pass an epoch for all. Lanes are
+timed in three ways: with steps replayed from a CUDA graph, with steps that Python issues, and with steps that Python
+issues and in which each lane is updated in turn. Beside them stands what the roofline allows a lane: its products at
+the rate of one large product, and the bytes of weights, gradients and momentum at the rate of a large copy, one after
+the other, both measured in the same run. Needs CUDA; never run on the machine of docs/performance.md, which has none:
 
     python benchmarks/gpu_lanes.py --task mnist --lanes 256 --epochs 3
 """
@@ -13,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from machine import described
@@ -24,8 +28,22 @@ from tuner.training.cohort import Cohort
 from tuner.training.config import TrainingConfig
 from tuner.training.data import load_dataset
 from tuner.training.datasets.splits import Splits, split_dataset
+from tuner.training.lanes.cuda_graphs import CudaGraphs
+from tuner.training.lanes.engine import Engine
+from tuner.training.lanes.mlp import MlpEngine
+from tuner.training.stopwatch import Stopwatch
 
 LEVERS = {"learning_rate": 0.1, "weight_decay": 1e-5, "dropout": 0.2}
+WAYS = ("replayed", "issued", "in turn")
+"""Of the lanes' steps."""
+PASSES_OF_AN_UPDATE = {"gradient": 5, "weights": 4, "momentum": 3}
+"""Times that a stacked step reads or writes each: the gradient is made, read for its norm, decayed (read, written) and
+added to the momentum; weights are read by the product, the decay and the update, and written; momentum is read,
+written, and read again."""
+BYTES = 4
+"""Of a float32."""
+COPIED_FLOATS = 2**28
+N_TIMED = 20
 N_WARM_UP_STEPS = 11
 """As torch's documentation asks for before a capture, on a stream of their own."""
 
@@ -39,14 +57,20 @@ def tensors_of(splits: Splits) -> Tensors:
     )
 
 
-def lane_epochs(splits: Splits, workload: Workload, n_lanes: int) -> Iterator[float]:
+def engine_of(way: str, splits: Splits) -> Engine:
+    recorder = CudaGraphs(splits.device) if way == "replayed" else None
+    return MlpEngine(splits, stacks=way != "in turn", recorder=recorder)
+
+
+def lane_epochs(
+    splits: Splits, workload: Workload, n_lanes: int, way: str, stopwatch: Stopwatch
+) -> Iterator[float]:
     """Seconds of each epoch of all lanes, over their number."""
-    cohort = Cohort(splits)
+    cohort = Cohort(splits, engine=partial(engine_of, way), stopwatch=stopwatch)
     for seed in range(n_lanes):
         keys = {"momentum": MOMENTUM, "batch_size": workload.batch_size, "epochs": workload.n_epochs}
         cohort.admit(TrainingConfig.from_mapping({**LEVERS, **keys, "seed": seed, "order_seed": 0}))
-    cohort.advance()
-    print(f"Lanes are trained by {cohort.engine_name}: {cohort.engine_reason}", file=sys.stderr)
+    cohort.advance()  # the untrained networks
     for _ in range(workload.n_epochs):
         yield timed(cohort.advance) / n_lanes
 
@@ -106,6 +130,35 @@ def timed(act: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def roofline(workload: Workload, tensors: Tensors, n_lanes: int) -> dict[str, float]:
+    """Seconds of a trial's epoch: of its products, and of the memory that its updates move."""
+    n_inputs = tensors.train_x.shape[1]
+    layers = workload.layers(n_inputs=n_inputs, n_outputs=tensors.n_outputs)
+    shapes = {"n_train": len(tensors.train_x), "n_validation": len(tensors.validation_x)}
+    flops = workload.epoch_flops(n_inputs=n_inputs, n_outputs=tensors.n_outputs, **shapes)
+    weights = torch.rand(n_lanes * workload.width, n_inputs, device="cuda")
+    samples = torch.rand(n_inputs, workload.batch_size, device="cuda")
+    flops_of_product = 2 * weights.numel() * workload.batch_size
+    product_seconds = shortest(lambda: torch.mm(weights, samples))
+    source = torch.zeros(COPIED_FLOATS, device="cuda")
+    target = torch.empty_like(source)
+    bytes_a_second = 2 * BYTES * COPIED_FLOATS / shortest(lambda: target.copy_(source))
+    n_weights = sum(n_in * n_out for n_in, n_out in layers)
+    n_steps = -(-len(tensors.train_x) // workload.batch_size)
+    moved = BYTES * n_weights * sum(PASSES_OF_AN_UPDATE.values()) * n_steps
+    return {
+        "products": flops * product_seconds / flops_of_product,
+        "updates": moved / bytes_a_second,
+        "product_gflops_per_second": flops_of_product / product_seconds / 1e9,
+        "gigabytes_per_second": bytes_a_second / 1e9,
+    }
+
+
+def shortest(act: Callable[[], object]) -> float:
+    act()
+    return min(timed(act) for _ in range(N_TIMED))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -120,8 +173,15 @@ def main() -> None:
     workload = Workload(batch_size=arguments.batch_size, n_epochs=arguments.epochs)
     splits = split_dataset(load_dataset(arguments.task), seed=0, device="cuda")
     tensors = tensors_of(splits)
-    seconds = {
-        "lanes": statistics.median(lane_epochs(splits, workload, arguments.lanes)),
+    seconds, shares = {}, {}
+    for way in WAYS:
+        stopwatch = Stopwatch()
+        epochs = lane_epochs(splits, workload, arguments.lanes, way, stopwatch)
+        seconds[way] = statistics.median(epochs)
+        total = sum(stopwatch.seconds.values())
+        shares[way] = {activity: taken / total for activity, taken in stopwatch.seconds.items()}
+        print(f"lanes, {way}: {seconds[way] * 1e3:.3f} ms a trial-epoch", file=sys.stderr)
+    seconds |= {
         "eager": statistics.median(serial_epochs(tensors, workload, graphed=False)),
         "graphed": statistics.median(serial_epochs(tensors, workload, graphed=True)),
     }
@@ -132,7 +192,9 @@ def main() -> None:
         "device": torch.cuda.get_device_name(),
         "n_lanes": arguments.lanes,
         "seconds_a_trial_epoch": seconds,
-        "over_lanes": {name: taken / seconds["lanes"] for name, taken in seconds.items()},
+        "over_replayed": {name: taken / seconds["replayed"] for name, taken in seconds.items()},
+        "shares_of_the_lanes_time": shares,
+        "roofline_seconds_a_trial_epoch": roofline(workload, tensors, arguments.lanes),
         "gflops_per_second": {name: flops / taken / 1e9 for name, taken in seconds.items()},
     }
     print(json.dumps({**figures, **described("torch", "symptune")}, indent=2))

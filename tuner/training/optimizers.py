@@ -30,6 +30,7 @@ class Optimizer(ABC):
     Args:
         parameters: what is trained.
         state: how each parameter's share of the state begins, by name.
+        coefficients: what the update is made of beside the rate, by name.
         decoupled_decay: shrinks each parameter by ``rate`` times this before its update (Loshchilov and Hutter 2019,
             arXiv:1711.05101), for kernels that know weight decay only as part of the gradient.
 
@@ -42,9 +43,11 @@ class Optimizer(ABC):
         parameters: Iterable[Parameter],
         state: Mapping[str, Callable[[Tensor], Tensor]],
         *,
+        coefficients: Mapping[str, float],
         decoupled_decay: float = 0.0,
     ) -> None:
         self.parameters = tuple(parameters)
+        self.coefficients = {"weight_decay": 0.0, "decoupled_decay": decoupled_decay, **coefficients}
         self._decoupled_decay = decoupled_decay
         for parameter in self.parameters:
             if not parameter.is_floating_point():
@@ -85,6 +88,12 @@ class Optimizer(ABC):
             for mine, saved in zip(column, state[name], strict=True):
                 mine.copy_(saved)
 
+    def rest_on(self, state: Mapping[str, Sequence[Tensor]]) -> None:
+        """Let the state lie in the tensors of ``state`` from now on, which have its numbers, by name and parameter."""
+        for name, column in self._state.items():
+            for mine, place in zip(column, state[name], strict=True):
+                mine.data = place
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent, as ``torch.optim.SGD(fused=True)``."""
@@ -100,9 +109,18 @@ class SGD(Optimizer):
     ) -> None:
         # torch begins with the first gradient instead of zeros; without dampening that is the same.
         state = {"momentum": torch.zeros_like} if momentum else {}
-        super().__init__(parameters, state, decoupled_decay=decoupled_decay)
-        self._momentum = momentum
         self._nesterov = nesterov and momentum > 0
+        super().__init__(
+            parameters,
+            state,
+            coefficients={
+                "momentum": momentum,
+                "nesterov": float(self._nesterov),
+                "weight_decay": weight_decay,
+            },
+            decoupled_decay=decoupled_decay,
+        )
+        self._momentum = momentum
         self._weight_decay = weight_decay
 
     def _update(self, parameters: Tensors, gradients: Tensors, state: list[Tensors], rate: float) -> None:
@@ -124,6 +142,8 @@ class Adam(Optimizer):
     """Adam, as ``torch.optim.Adam(fused=True)``; weight decay is L2 regularization, part of the gradient."""
 
     _kernel: ClassVar[Callable[..., None]] = staticmethod(torch._fused_adam_)
+    _decay: ClassVar[str] = "weight_decay"
+    """The coefficient that the kernel makes of the weight decay."""
 
     def __init__(
         self,
@@ -145,6 +165,12 @@ class Adam(Optimizer):
                 "mean": torch.zeros_like,
                 "square": torch.zeros_like,
             },
+            coefficients={
+                "beta1": beta1,
+                "beta2": beta2,
+                "epsilon": epsilon,
+                self._decay: weight_decay,
+            },
         )
         self._beta1, self._beta2 = beta1, beta2
         self._epsilon = epsilon
@@ -152,8 +178,9 @@ class Adam(Optimizer):
 
     def _update(self, parameters: Tensors, gradients: Tensors, state: list[Tensors], rate: float) -> None:
         n_steps, means, squares = state
-        if len(n_steps) == len(self.parameters):
-            self._counters[parameters[0].device].add_(1)
+        counters = self._counters.get(parameters[0].device)
+        if counters is not None and len(n_steps) == len(self.parameters):
+            counters.add_(1)
         else:
             torch._foreach_add_(n_steps, 1)
         self._kernel(
@@ -172,11 +199,16 @@ class Adam(Optimizer):
             maximize=False,
         )
 
+    def rest_on(self, state: Mapping[str, Sequence[Tensor]]) -> None:
+        super().rest_on(state)
+        self._counters = {}  # the counts lie elsewhere now
+
 
 class AdamW(Adam):
     """Adam whose weight decay shrinks the parameters and leaves the gradient alone."""
 
     _kernel: ClassVar[Callable[..., None]] = staticmethod(torch._fused_adamw_)
+    _decay: ClassVar[str] = "decoupled_decay"
 
 
 class RMSprop(Optimizer):
@@ -193,7 +225,17 @@ class RMSprop(Optimizer):
         decoupled_decay: float,
     ) -> None:
         state = {"square": torch.zeros_like} | ({"momentum": torch.zeros_like} if momentum else {})
-        super().__init__(parameters, state, decoupled_decay=decoupled_decay)
+        super().__init__(
+            parameters,
+            state,
+            coefficients={
+                "alpha": alpha,
+                "momentum": momentum,
+                "epsilon": epsilon,
+                "weight_decay": weight_decay,
+            },
+            decoupled_decay=decoupled_decay,
+        )
         self._alpha = alpha
         self._momentum = momentum
         self._epsilon = epsilon

@@ -7,6 +7,8 @@ torch's own spends a call of the generator on every unit, which costs more than 
 import torch
 from torch import Tensor, nn
 
+from tuner.training.architectures.counted_numbers import are_counted, draw_counted, global_generator
+
 _DRAWS = 2**16
 """Values of one 16-bit draw: a probability is met to half of one of them."""
 _LOWEST_DRAW = -(2**15)
@@ -57,8 +59,11 @@ def n_numbers(shape: tuple[int, int]) -> int:
 
 
 def draw_numbers(numbers: Tensor, generator: torch.Generator | None) -> None:
-    """Fill ``numbers`` (int64) from ``generator``, all values being equally likely."""
-    numbers.random_(-(2**63), None, generator=generator)
+    """Fill ``numbers`` (int64 [n]) from ``generator``, all values being equally likely."""
+    if are_counted(numbers.device):
+        draw_counted(numbers, generator or global_generator(numbers.device))
+    else:
+        numbers.random_(-(2**63), None, generator=generator)
 
 
 def lowest_kept(p: float) -> int:

@@ -64,13 +64,12 @@ class _Known:
 
     def found(self, starts: Sequence[LaneStart], splits: Splits) -> tuple[str, str]:
         """Name and reason for two lanes or more."""
-        form = _form(starts[0], splits)
+        form = form_of(starts[0], splits)
         if form not in self._reasons:
             self._reasons[form] = reason_against_stacking(starts[:2], splits)
         if (against := self._reasons[form]) is not None:
             return "one_by_one", against
-        # Cohorts shrink and are refilled: as many lanes as the next lower power of two say enough.
-        n_lanes = 1 << (len(starts).bit_length() - 1)
+        n_lanes = probed_lanes(len(starts))
         if (form, n_lanes) not in self._paces:
             self._paces[form, n_lanes] = paces_of(starts[:n_lanes], splits)
         stacked, in_turn = self._paces[form, n_lanes]
@@ -83,8 +82,13 @@ class _Known:
 _KNOWN = _Known()
 
 
-def _form(start: LaneStart, splits: Splits) -> Hashable:
-    """What the answer depends on, beside the number of lanes."""
+def probed_lanes(n_lanes: int) -> int:
+    """Cohorts shrink and are refilled: as many lanes as the next lower power of two say enough of ``n_lanes``."""
+    return 1 << (n_lanes.bit_length() - 1)
+
+
+def form_of(start: LaneStart, splits: Splits) -> Hashable:
+    """What a probe's answer depends on, beside the number of lanes."""
     return (
         tuple(sorted(structure_of(start.config).items(), key=str)),
         _layers(start.model),

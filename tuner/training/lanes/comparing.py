@@ -1,4 +1,4 @@
-"""A few steps with copies of some lanes: does one pass for all give what each lane has alone, and is it faster?"""
+"""A few steps with copies of some lanes: does another way of taking them give the same numbers, and is it faster?"""
 
 import copy
 import dataclasses
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tuner.training.datasets.input_scaling import input_scaling
 from tuner.training.datasets.splits import Splits
+from tuner.training.lanes.capture import WARM_UP_STEPS
 from tuner.training.lanes.engine import Engine, LaneStart, Minibatch
 from tuner.training.lanes.functional import FunctionalEngine
 from tuner.training.lanes.one_by_one import OneByOneEngine
@@ -55,18 +56,35 @@ def reason_against_stacking(starts: Sequence[LaneStart], splits: Splits) -> str 
         changed = difference(start.model, trained.model)
         if changed is not None:
             return f"a forward pass changes {changed}, which lanes cannot share"
-    return alone.reason_why_not(stacked, TOLERANCES[starts[0].config.precision])
+    tolerance = TOLERANCES[starts[0].config.precision]
+    return alone.reason_why_not(stacked, tolerance, way="in one pass", other_way="each alone")
+
+
+def reason_against_replaying(
+    replaying: Engine, issuing: Engine, starts: Sequence[LaneStart], splits: Splits
+) -> str | None:
+    """Why the steps of an empty engine that replays them are not those of one that issues them; None when they are."""
+    n_steps = WARM_UP_STEPS + PROBED_STEPS
+    replayed, issued = (
+        _Probed.of(engine, copies_of(starts), splits, n_steps) for engine in (replaying, issuing)
+    )
+    tolerance = TOLERANCES[starts[0].config.precision]
+    return issued.reason_why_not(replayed, tolerance, way="replayed", other_way="issued by Python")
 
 
 def paces_of(starts: Sequence[LaneStart], splits: Splits) -> tuple[float, float]:
-    """Seconds of a step of all lanes: in one pass, and in turn. The shortest of several, which take turns."""
-    stacked = _Timed.of(FunctionalEngine(splits), starts, splits)
-    in_turn = _Timed.of(OneByOneEngine(splits), starts, splits)
+    """Seconds of a step of all lanes: in one pass, and in turn."""
+    return paces(FunctionalEngine(splits), OneByOneEngine(splits), starts, splits)
+
+
+def paces(engine: Engine, other: Engine, starts: Sequence[LaneStart], splits: Splits) -> tuple[float, float]:
+    """Seconds of a step of all lanes in two engines, both empty. The shortest of several, which take turns."""
+    mine, theirs = (_Timed.of(each, starts, splits) for each in (engine, other))
     until = time.perf_counter() + 2 * PROBE_SECONDS
-    while time.perf_counter() < until or len(in_turn.seconds) <= 1:
-        stacked.step()
-        in_turn.step()
-    return min(stacked.seconds), min(in_turn.seconds)
+    while time.perf_counter() < until or len(theirs.seconds) <= WARM_UP_STEPS:
+        mine.step()
+        theirs.step()
+    return min(mine.seconds), min(theirs.seconds)
 
 
 def _shortened(reason: str) -> str:
@@ -127,15 +145,17 @@ class _Probed:
     random_states: list[Tensor]
 
     @classmethod
-    def of(cls, engine: Engine, starts: Sequence[LaneStart], splits: Splits) -> "_Probed":
+    def of(
+        cls, engine: Engine, starts: Sequence[LaneStart], splits: Splits, n_steps: int = PROBED_STEPS
+    ) -> "_Probed":
         engine.add(starts)
-        batches = minibatches(starts[0], splits, PROBED_STEPS * (1 + len(starts)))
-        shared, own = batches[:PROBED_STEPS], batches[PROBED_STEPS:]
+        batches = minibatches(starts[0], splits, n_steps * (1 + len(starts)))
+        shared, own = batches[:n_steps], batches[n_steps:]
         step = _stepping(engine, starts, splits)
         # Under vmap, samples that all lanes share are plain tensors, and a lane's own are not: a module that looks at
         # the values of its inputs works with the former only.
         steps = [step([batch]) for batch in shared]
-        steps += [step(own[first::PROBED_STEPS]) for first in range(PROBED_STEPS)]
+        steps += [step(own[first::n_steps]) for first in range(n_steps)]
         with product_precision(starts[0].config, splits.device):
             outputs = engine.outputs(shared[0][0])
         return cls(
@@ -145,19 +165,19 @@ class _Probed:
             random_states=[start.generator.get_state() for start in starts],
         )
 
-    def reason_why_not(self, other: "_Probed", tolerance: float) -> str | None:
-        """Where ``other`` came to something else; None where it did not."""
+    def reason_why_not(self, other: "_Probed", tolerance: float, *, way: str, other_way: str) -> str | None:
+        """Where ``other``, which went that ``way``, came to something else; None where it did not."""
         if not all(map(torch.equal, self.random_states, other.random_states)):
-            return "in one pass, the lanes draw other random numbers than each alone"
+            return f"{way}, the lanes draw other random numbers than {other_way}"
         for name in ("losses", "norms"):
             mine, theirs = torch.stack(getattr(self, name)), torch.stack(getattr(other, name))
             if not torch.allclose(mine, theirs, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True):
-                return f"in one pass, {name} are {_told(theirs)} where each lane alone has {_told(mine)}"
+                return f"{way}, {name} are {_told(theirs)}, and {other_way} {_told(mine)}"
         scale = float(self.outputs.abs().nan_to_num(0, 0, 0).max())
         if not torch.allclose(
             self.outputs, other.outputs, rtol=tolerance, atol=tolerance * scale, equal_nan=True
         ):
-            return "in one pass, the outputs in eval mode are others than each lane alone has"
+            return f"{way}, the outputs in eval mode are others than {other_way}"
         return None
 
 

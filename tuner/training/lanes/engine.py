@@ -53,6 +53,20 @@ class LaneSteps:
     update_ratios: Tensor | None = None
     """[n_lanes, n_layers]: how far the step moved a layer's weights, relative to their norm before it."""
 
+    def as_results(self) -> tuple[Tensor | None, ...]:
+        """All of it, in the order of the fields."""
+        return self.losses, self.hits, self.norms, self.layer_norms, self.update_ratios
+
+    @classmethod
+    def of(cls, results: tuple[Tensor | None, ...]) -> "LaneSteps":
+        """The inverse of `as_results`."""
+        losses, hits, norms, layer_norms, update_ratios = results
+        if losses is None:
+            raise ValueError("A step has losses.")
+        return cls(
+            losses=losses, hits=hits, norms=norms, layer_norms=layer_norms, update_ratios=update_ratios
+        )
+
 
 class Engine(Protocol):
     """Trains the networks of some lanes in lockstep. A lane's numbers depend on no other lane."""

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from search_spaces.errors import ConfigurationError, unknown_name
 from tuner.training.datasets.splits import Splits
 from tuner.training.lanes.choosing import choose_engine
+from tuner.training.lanes.cuda_graphs import CudaGraphs, has_graphs
 from tuner.training.lanes.engine import Engine, LaneStart
 from tuner.training.lanes.functional import FunctionalEngine
 from tuner.training.lanes.mlp import MlpEngine
 from tuner.training.lanes.one_by_one import OneByOneEngine
+from tuner.training.lanes.replaying import RECORDING, recorder_for
 
 EngineBuilder = Callable[[Splits], Engine]
 """Makes an engine, still empty."""
@@ -45,6 +47,9 @@ def engine_for(asked: str | EngineBuilder, starts: Sequence[LaneStart], splits: 
         raise ConfigurationError(
             "The engine mlp trains perceptrons as model=mlp builds them, but got another model; take engine=auto."
         )
+    if name in RECORDING and has_graphs(splits.device):
+        recorder = recorder_for(name, starts, splits, CudaGraphs(splits.device))
+        return ChosenEngine(engine=RECORDING[name](splits, recorder=recorder), name=name, reason=reason)
     return ChosenEngine(engine=ENGINES[name](splits), name=name, reason=reason)
 
 

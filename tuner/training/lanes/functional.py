@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from tuner.training.datasets.splits import Splits
+from tuner.training.lanes.capture import Recorder
 from tuner.training.lanes.engine import LaneStart, LaneSteps, Minibatch
 from tuner.training.lanes.layers import unstack
 from tuner.training.lanes.optimizers import LaneOptimizer
 from tuner.training.lanes.programs import difference
 from tuner.training.lanes.runs import ModuleLane, Run
+from tuner.training.lanes.stacked import stacks_lanes
 from tuner.training.precision import forward
 from tuner.training.probes import ProbePass, probe_pass
 
@@ -28,10 +30,19 @@ class FunctionalEngine:
 
     The lanes' own modules stay alive: their tensors are views into what is trained. A lane that leaves takes a copy of
     its last weights along.
+
+    Args:
+        splits: what the lanes are trained on.
+        stacks: whether all lanes are updated at once, rather than in turn; None asks the device.
+        recorder: records steps, for which lanes are updated at once; None issues every step anew.
     """
 
-    def __init__(self, splits: Splits) -> None:
+    def __init__(
+        self, splits: Splits, *, stacks: bool | None = None, recorder: Recorder | None = None
+    ) -> None:
         self._splits = splits
+        self._stacks = stacks_lanes(splits.device, stacks=stacks, is_recorded=recorder is not None)
+        self._recorder = recorder
         self._lanes: list[ModuleLane] = []
         self._runs: list[Run] = []
 
@@ -108,7 +119,10 @@ class FunctionalEngine:
             else:
                 runs.append([lane])
         first_lanes = accumulate((len(run) for run in runs), initial=0)
-        self._runs = [Run(first, run, self._splits) for first, run in zip(first_lanes, runs, strict=False)]
+        self._runs = [
+            Run(first, run, self._splits, stacks=self._stacks, recorder=self._recorder)
+            for first, run in zip(first_lanes, runs, strict=False)
+        ]
 
 
 def _joined(steps: Sequence[LaneSteps]) -> LaneSteps:

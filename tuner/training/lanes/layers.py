@@ -5,7 +5,8 @@ views: whatever reads or loads a lane's module goes on working. Activations are 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -13,6 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import Parameter
 
 from tuner.training.architectures.dropout import Dropout, draw_numbers, kept_scale, lowest_kept, n_numbers
+from tuner.training.lanes.draws import Call
 from tuner.training.lanes.engine import Minibatch
 from tuner.training.lanes.products import Products
 
@@ -200,6 +202,17 @@ class LayerNorm(Layer):
         return self.forward(h)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Room:
+    """Where the masks of one shape are made. It stays, as a recorded step goes on writing to it."""
+
+    numbers: Tensor
+    """Without lanes where the layer is given its numbers."""
+    factors: Tensor
+    """Like the activations."""
+    scales: Tensor
+
+
 class LaneDropout(Layer):
     """Dropout with a probability and a random stream for each lane; lanes whose probability is 0 draw nothing.
 
@@ -214,21 +227,26 @@ class LaneDropout(Layer):
         self._drawing = [(k, generators[k]) for k, p in enumerate(probabilities) if p]
         lowest = [lowest_kept(p) for p in probabilities]
         self._lowest = torch.tensor(lowest, dtype=torch.int16, device=device).view(-1, 1, 1)
-        self._scales = torch.tensor([kept_scale(p) for p in probabilities], dtype=torch.float64).view(
-            -1, 1, 1
-        )
-        self._numbers = torch.zeros(0, dtype=torch.int64, device=device)
-        self._factors = torch.zeros(0)
+        scales = torch.tensor([kept_scale(p) for p in probabilities], dtype=torch.float64, device=device)
+        self._scales = scales.view(-1, 1, 1)
+        self._rooms: dict[tuple[int, ...], _Room] = {}
+        self.given: Iterator[Tensor] | None = None
+        """Gives the numbers of each call, as `Draws.numbers` does; None lets the layer draw them itself."""
+
+    def call(self, n_units: int, n: int) -> Call:
+        """What `forward` takes for activations [n_lanes, n_units, n]."""
+        return Call(lanes=tuple(lane for lane, _ in self._drawing), n=n_numbers((n_units, n)))
 
     def forward(self, h: Tensor) -> Tensor:
-        if self._factors.shape != h.shape:
-            self._make_room(h)
-        for lane, generator in self._drawing:
-            draw_numbers(self._numbers[lane], generator)
-        n_lanes, n_units, n = h.shape
-        draws = self._numbers.view(torch.int16)[:, : n_units * n].view(n_lanes, n_units, n)
-        torch.ge(draws, self._lowest, out=self._factors)
-        return h * self._factors.mul_(self._scales)
+        shape = tuple(h.shape)
+        if shape not in self._rooms:
+            self._rooms[shape] = self._room(h)
+        room = self._rooms[shape]
+        numbers = self._drawn(room.numbers) if self.given is None else next(self.given)
+        n_lanes, n_units, n = shape
+        draws = numbers.view(torch.int16)[:, : n_units * n].view(n_lanes, n_units, n)
+        self._factors = torch.ge(draws, self._lowest, out=room.factors).mul_(room.scales)
+        return h * self._factors
 
     def backward(self, d: Tensor) -> Tensor:
         return d.mul_(self._factors)
@@ -236,18 +254,27 @@ class LaneDropout(Layer):
     def evaluate(self, h: Tensor) -> Tensor:
         return h
 
-    def _make_room(self, h: Tensor) -> None:
+    def _drawn(self, numbers: Tensor) -> Tensor:
+        for lane, generator in self._drawing:
+            draw_numbers(numbers[lane], generator)
+        return numbers
+
+    def _room(self, h: Tensor) -> _Room:
         n_lanes, n_units, n = h.shape
-        self._numbers = self._numbers.new_zeros(n_lanes, n_numbers((n_units, n)))
-        self._factors = torch.empty_like(h)
-        self._scales = self._scales.to(h)
+        size = (0 if self.given else n_lanes, n_numbers((n_units, n)))
+        return _Room(
+            numbers=torch.zeros(size, dtype=torch.int64, device=h.device),
+            factors=torch.empty_like(h),
+            scales=self._scales.to(h.dtype),
+        )
 
 
 class Activation(Layer):
     """An activation function, of all lanes the same."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._function, self._gradient, self._keeps_input = ACTIVATIONS[type(module)]
+        self.kind = type(module)
+        self._function, self._gradient, self._keeps_input = ACTIVATIONS[self.kind]
 
     def forward(self, h: Tensor) -> Tensor:
         output = self._function(h)

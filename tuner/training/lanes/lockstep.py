@@ -149,12 +149,14 @@ class LockstepPass:
             self._train_block(first)
             n_done = min(first + n_gathered, n_steps)
             if n_done - n_polled >= POLL_STEPS:
-                self._let_diverged_leave(self._unread.losses[polled_blocks:])
+                with self.stopwatch.on("training"):  # it waits for the device
+                    self._let_diverged_leave(self._unread.losses[polled_blocks:])
                 n_polled, polled_blocks = n_done, len(self._unread.losses)
                 outcome = self.should_stop()
                 if outcome is not None or not self._seated:
                     break
-        self._unread.hand_out(self._seated)
+        with self.stopwatch.on("training"):
+            self._unread.hand_out(self._seated)
         self.seconds = time.perf_counter() - started
         return outcome
 

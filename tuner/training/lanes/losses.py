@@ -61,7 +61,7 @@ class CrossEntropy:
         else:
             targets = self._weighed_targets(outputs, y)
             # A class without a share of the target says nothing, even where its probability is 0.
-            values = torch.where(targets > 0, targets * log_probabilities, 0).sum((1, 2))
+            values = (targets * log_probabilities).masked_fill_(targets == 0, 0).sum((1, 2))
             gradient = log_probabilities.exp_().mul_(targets.sum(1, keepdim=True)).sub_(targets)
         return Losses(values=values.div_(-n), hits=hits, gradient=gradient.div_(n))
 

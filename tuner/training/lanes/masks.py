@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from tuner.training.architectures.dropout import Dropout, drawn_mask, kept_scale
+from tuner.training.architectures.dropout import (
+    Dropout,
+    drawn_mask,
+    kept_scale,
+    lowest_kept,
+    n_numbers,
+)
+from tuner.training.lanes.draws import Call
 
 DROPOUTS = (nn.Dropout, Dropout)
 """The layers whose draws are known; a subclass may draw in another way."""
@@ -73,6 +80,34 @@ def drawn_factors(
     for factor, layer, generator in zip(factors, layers, generators, strict=True):
         _draw_into(factor, layer, generator)
     return factors
+
+
+class LaneMasks:
+    """What a `Dropout` layer of each lane multiplies by, from numbers that are drawn for all lanes at once.
+
+    Args:
+        layers: None is a lane that has none.
+        device: where the masks are made.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module | None], device: torch.device) -> None:
+        rates = [0.0 if layer is None else float(layer.p) for layer in layers]  # type: ignore[arg-type]  # as below
+        self._lanes = tuple(lane for lane, rate in enumerate(rates) if rate)
+        lowest = torch.tensor([lowest_kept(rate) for rate in rates], dtype=torch.int16, device=device)
+        scales = torch.tensor([kept_scale(rate) for rate in rates], dtype=torch.float64, device=device)
+        self._lowest, self._scales = lowest.view(-1, 1, 1), scales.view(-1, 1, 1)
+
+    def call(self, draw: Draw) -> Call | None:
+        """What of the lanes' streams the call takes; None where no lane drops anything."""
+        n, n_units = draw.shape
+        return Call(lanes=self._lanes, n=n_numbers((n_units, n))) if self._lanes else None
+
+    def factors(self, numbers: Tensor, draw: Draw) -> Tensor:
+        """[n_lanes, *draw.shape] from ``numbers``, int64 [n_lanes, n]."""
+        n, n_units = draw.shape
+        draws = numbers.view(torch.int16)[:, : n_units * n].view(len(numbers), n_units, n)
+        kept = (draws >= self._lowest).to(draw.dtype)
+        return kept.mul_(self._scales.to(draw.dtype)).transpose(1, 2)
 
 
 def _draw_into(factor: Tensor, layer: nn.Module | None, generator: torch.Generator) -> None:

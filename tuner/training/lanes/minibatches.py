@@ -1,6 +1,6 @@
 """The samples that lanes train on: gathered once for all neighbors that see them in the same order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -72,6 +72,32 @@ class MinibatchSource:
             raw = order.augmentation(raw, order.generator)
         x = self.scaling(raw).to(weight_type(self.config))
         return x, targets(self.splits.train_y.index_select(0, indices), self.config)
+
+
+Layout = tuple[tuple[tuple[int, int], ...], ...]
+"""Of the `Parts` of a step: of each minibatch its first lane, and how many lanes it has."""
+
+
+def layout_of(parts: Sequence[Sequence[Minibatch]]) -> Layout:
+    """All of ``parts`` but their tensors."""
+    return tuple(tuple((batch.first_lane, batch.n_lanes) for batch in part) for part in parts)
+
+
+def samples_of(parts: Sequence[Sequence[Minibatch]]) -> list[Tensor]:
+    """The tensors of ``parts``: x and y of the first minibatch, of the second, ..."""
+    return [tensor for part in parts for batch in part for tensor in (batch.x, batch.y)]
+
+
+def parts_of(layout: Layout, samples: Iterable[Tensor]) -> Parts:
+    """The parts that have ``layout``, of the next ones of ``samples``."""
+    tensors = iter(samples)
+    return [
+        [
+            Minibatch(first_lane=first_lane, n_lanes=n_lanes, x=next(tensors), y=next(tensors))
+            for first_lane, n_lanes in part
+        ]
+        for part in layout
+    ]
 
 
 def _neighbors(orders: Sequence[SampleOrder]) -> Iterator[tuple[int, int, SampleOrder]]:

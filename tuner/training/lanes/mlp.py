@@ -1,12 +1,15 @@
 """The engine of the built-in multilayer perceptron: explicit products, forward and backward, without autograd."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.splits import Splits
+from tuner.training.lanes.activities import stacked_probe_passes
+from tuner.training.lanes.capture import Recorder, Results, Steps, numbers_for
+from tuner.training.lanes.draws import draws_of
 from tuner.training.lanes.engine import LaneStart, LaneSteps, Minibatch
 from tuner.training.lanes.layers import (
     Activation,
@@ -19,9 +22,11 @@ from tuner.training.lanes.layers import (
     unstack,
 )
 from tuner.training.lanes.losses import CrossEntropy, Losses, MeanSquaredError
-from tuner.training.lanes.optimizers import LaneOptimizers
+from tuner.training.lanes.minibatches import layout_of, parts_of, samples_of
+from tuner.training.lanes.optimizers import LaneOptimizers, Updates
 from tuner.training.lanes.perceptron import Block, perceptron_of
 from tuner.training.lanes.products import Products, keep_freed_memory
+from tuner.training.lanes.stacked import StackedOptimizers, stacks_lanes
 from tuner.training.probes import ProbePass, probe_pass, watched_layers
 
 
@@ -30,12 +35,27 @@ class MlpEngine:
 
     The lanes' own modules stay alive: their parameters and buffers are views of the tensors that are trained.
     A lane that leaves takes a copy of its last weights along.
+
+    Args:
+        splits: what the lanes are trained on.
+        products: None has what is fastest.
+        stacks: whether all lanes are updated at once, rather than in turn; None asks the device.
+        recorder: records steps, for which lanes are updated at once; None issues every step anew.
     """
 
-    def __init__(self, splits: Splits, *, products: Products | None = None) -> None:
+    def __init__(
+        self,
+        splits: Splits,
+        *,
+        products: Products | None = None,
+        stacks: bool | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
         keep_freed_memory()
         self._splits = splits
         self._products = products
+        self._stacks = stacks_lanes(splits.device, stacks=stacks, is_recorded=recorder is not None)
+        self._recorder = recorder
         self._starts: list[LaneStart] = []
         self._optimizers = LaneOptimizers()
 
@@ -80,6 +100,47 @@ class MlpEngine:
         reads_norms: bool,
         is_probed: bool,
     ) -> LaneSteps:
+        if self._stacks:
+            return self._step_stacked(parts, learning_rates, reads_norms=reads_norms, is_probed=is_probed)
+        return self._taken(
+            parts,
+            lambda gradients: self._optimizers.step(
+                gradients, learning_rates, reads_norms=reads_norms, is_probed=is_probed
+            ),
+        )
+
+    def _step_stacked(
+        self,
+        parts: Sequence[Sequence[Minibatch]],
+        learning_rates: Sequence[float],
+        *,
+        reads_norms: bool,
+        is_probed: bool,
+    ) -> LaneSteps:
+        """The step as one of tensors: all that changes from one to the next is among its inputs."""
+        layout = layout_of(parts)
+        calls = [layer.call(units, len(part[0].x)) for part in parts for layer, units in self._dropouts]
+        samples = samples_of(parts)
+
+        def step(inputs: Sequence[Tensor]) -> Results:
+            given = self._draws.numbers(calls, inputs[len(samples) + 1 :])
+            for layer, _ in self._dropouts:
+                layer.given = given
+            read = self._taken(
+                parts_of(layout, inputs),
+                lambda gradients: self._stacked.step(
+                    gradients, inputs[len(samples)], reads_norms=reads_norms, is_probed=is_probed
+                ),
+            )
+            return read.as_results()
+
+        inputs = [*samples, numbers_for(self._splits.device, learning_rates), *self._draws.inputs(calls)]
+        form = (layout, reads_norms, is_probed)
+        return LaneSteps.of(self._steps.take(form, step, inputs, may_record=not is_probed))
+
+    def _taken(
+        self, parts: Sequence[Sequence[Minibatch]], update: Callable[[list[Tensor]], Updates]
+    ) -> LaneSteps:
         n = sum(len(batches[0].x) for batches in parts)
         losses = self._backward(parts[0], n)
         values, hits = losses.values, losses.hits
@@ -89,9 +150,7 @@ class MlpEngine:
             values = values + losses.values
             hits = hits + losses.hits if hits is not None and losses.hits is not None else None
             torch._foreach_add_(gradients, self._gradients())
-        updates = self._optimizers.step(
-            gradients, learning_rates, reads_norms=reads_norms, is_probed=is_probed
-        )
+        updates = update(gradients)
         return LaneSteps(
             losses=values,
             hits=hits,
@@ -109,6 +168,9 @@ class MlpEngine:
 
     def probe_passes(self, x: Tensor) -> Sequence[ProbePass]:
         models = [start.model for start in self._starts]
+        # The products of bfloat16 are shorter than those that a module takes here.
+        if self._stacks and self._starts[0].config.precision != "bfloat16":
+            return stacked_probe_passes(self.layer_names, self._first, self._layers, x.to(self._dtype))
         return [probe_pass(model, watched_layers(model), x.to(self._dtype)) for model in models]
 
     @torch.no_grad()
@@ -161,9 +223,17 @@ class MlpEngine:
         first, *others = zip(*linears, strict=True)
         self._first = FirstLinear(first, products)
         self._layers: list[Layer] = []
+        self._dropouts: list[tuple[LaneDropout, int]] = []
+        """With the number of their units."""
         for blocks, linear in zip(zip(*(lane.blocks for lane in lanes), strict=True), others, strict=True):
             self._layers += [*self._followers(blocks), HiddenLinear(linear, products)]
         self._dtype = first[0].weight.dtype
+        if self._stacks:
+            generators = [start.generator for start in self._starts]
+            parameters = [stack for layer in self._all_layers() for stack in layer.parameters]
+            self._stacked = StackedOptimizers(self._optimizers.lanes, parameters)
+            self._draws = draws_of(generators)
+            self._steps = Steps(self._splits.device, self._recorder)
         is_regression = self._splits.kind == "regression"
         self._loss = MeanSquaredError() if is_regression else CrossEntropy(configs, self._splits, self._dtype)
 
@@ -179,5 +249,7 @@ class MlpEngine:
         layers.append(Activation(blocks[0].activation))
         if any(block.dropout is not None for block in blocks):
             generators = [start.generator for start in self._starts]
-            layers.append(LaneDropout([block.dropout for block in blocks], generators))
+            dropout = LaneDropout([block.dropout for block in blocks], generators)
+            layers.append(dropout)
+            self._dropouts.append((dropout, blocks[0].linear.out_features))
         return layers

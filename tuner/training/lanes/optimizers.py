@@ -1,4 +1,7 @@
-"""What lanes do with their gradients: each clips and steps on its own, with the kernels of the training alone."""
+"""What lanes do with their gradients: each clips and steps on its own, with the kernels of the training alone.
+
+`stacked` does the same for all lanes at once; this is its slow, obvious twin, and the faster one on a CPU.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +33,11 @@ class LaneOptimizers:
     def __init__(self, lanes: "Iterable[LaneOptimizer]" = ()) -> None:
         self._lanes = list(lanes)
 
+    @property
+    def lanes(self) -> "tuple[LaneOptimizer, ...]":
+        """In their order."""
+        return tuple(self._lanes)
+
     def add(self, config: TrainingConfig, model: nn.Module) -> None:
         """Take a lane in, behind those that are there."""
         self._lanes.append(LaneOptimizer(config, model))
@@ -59,7 +67,7 @@ class LaneOptimizers:
         norms = None
         by_parameter = torch.zeros(0)
         if reads_norms or is_probed or any(lane.clip_norm for lane in self._lanes):
-            by_parameter = _norms(gradients, len(self._lanes))
+            by_parameter = norms_by_parameter(gradients, len(self._lanes))
             norms = by_parameter.square().sum(1).sqrt()
         before = [lane.weights() for lane in self._lanes] if is_probed else []
         nothing = (None,) * len(self._lanes)
@@ -96,6 +104,8 @@ class LaneOptimizer:
         self.optimizer = build_optimizer(config, model.parameters())
         self.layers = watched_layers(model)
         positions = {parameter: i for i, parameter in enumerate(self.optimizer.parameters)}
+        self.positions = positions
+        """Of the trained parameters, in their order."""
         self._columns = [
             [positions[parameter] for parameter in layer.parameters if parameter in positions]
             for layer in self.layers
@@ -140,15 +150,15 @@ class LaneOptimizer:
         return torch.stack(ratios) if ratios else torch.empty(0)
 
 
-def _norms(gradients: Sequence[Tensor | None], n_lanes: int) -> Tensor:
+def norms_by_parameter(gradients: Sequence[Tensor | None], n_lanes: int) -> Tensor:
     """Of each lane's gradients, [n_lanes, n_parameters]; 0 where there is none."""
     like = next(gradient for gradient in gradients if gradient is not None)
     nothing = like.new_zeros(n_lanes)
-    of_parameters = [nothing if gradient is None else _norm_by_lane(gradient) for gradient in gradients]
+    of_parameters = [nothing if gradient is None else norm_by_lane(gradient) for gradient in gradients]
     return torch.stack(of_parameters, dim=1)
 
 
-def _norm_by_lane(gradient: Tensor) -> Tensor:
+def norm_by_lane(gradient: Tensor) -> Tensor:
     """[n_lanes]. A parameter may be a single number: there is nothing to flatten then."""
     norms: Tensor = torch.linalg.vector_norm(gradient.unsqueeze(-1).flatten(1), dim=1)
     return norms

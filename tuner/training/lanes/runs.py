@@ -1,19 +1,26 @@
 """Neighboring lanes of one program: what they have is stacked, and they take their steps in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress, islice
 
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from tuner.training.architectures.counted_numbers import are_counted
+from tuner.training.architectures.dropout import Dropout
 from tuner.training.config import TrainingConfig
 from tuner.training.datasets.splits import Splits
+from tuner.training.lanes.capture import Recorder, Results, Steps, numbers_for
+from tuner.training.lanes.draws import Call, CountedDraws
 from tuner.training.lanes.engine import LaneSteps, Minibatch
 from tuner.training.lanes.losses import CrossEntropy, MeanSquaredError
-from tuner.training.lanes.masks import drawn_factors, dropouts_of
-from tuner.training.lanes.optimizers import LaneOptimizer, LaneOptimizers
+from tuner.training.lanes.masks import Draw, LaneMasks, drawn_factors, dropouts_of
+from tuner.training.lanes.minibatches import layout_of, parts_of, samples_of
+from tuner.training.lanes.optimizers import LaneOptimizer, LaneOptimizers, Updates
 from tuner.training.lanes.programs import Program
+from tuner.training.lanes.stacked import StackedOptimizers
 from tuner.training.precision import weight_type
 
 Gradients = list[Tensor | None]
@@ -44,13 +51,23 @@ class Run:
         first: the position of its first lane in the engine.
         lanes: whose tensors are laid side by side.
         splits: what they are trained on.
+        stacks: whether all lanes are updated at once, rather than in turn.
+        recorder: records steps, if lanes are updated at once; None issues every step anew.
     """
 
-    def __init__(self, first: int, lanes: Sequence[ModuleLane], splits: Splits) -> None:
+    def __init__(
+        self,
+        first: int,
+        lanes: Sequence[ModuleLane],
+        splits: Splits,
+        *,
+        stacks: bool,
+        recorder: Recorder | None,
+    ) -> None:
         self.first = first
         self.lanes = tuple(lanes)
+        self._device = splits.device
         self._program = _program_of(lanes)
-        self._optimizers = LaneOptimizers(lane.optimizer for lane in lanes)
         numbers = weight_type(lanes[0].config)
         is_regression = splits.kind == "regression"
         configs = [lane.config for lane in lanes]
@@ -60,6 +77,12 @@ class Run:
         ]
         self._buffers = [_stacked(column) for column in zip(*(lane.buffers for lane in lanes), strict=True)]
         self._is_trained = [parameter.requires_grad for parameter in lanes[0].parameters]
+        optimizers = [lane.optimizer for lane in lanes]
+        self._optimizers = LaneOptimizers(optimizers)
+        trained = list(compress(self._parameters, self._is_trained))
+        self._stacked = StackedOptimizers(optimizers, trained) if stacks else None
+        self._masks = _Masks(self.lanes, self._program, self._device)
+        self._steps = Steps(self._device, recorder)
 
     def are_finite(self) -> Tensor:
         """[n_lanes], bool."""
@@ -75,10 +98,57 @@ class Run:
         is_probed: bool,
     ) -> LaneSteps:
         """As `Engine.step`: ``parts`` are those of all lanes of the engine, ``learning_rates`` those of these."""
-        losses, hits, gradients = self._backward([self._shares(part) for part in parts])
-        updates = self._optimizers.step(
-            gradients, learning_rates, reads_norms=reads_norms, is_probed=is_probed
+        mine = [self._shares(part) for part in parts]
+        if self._stacked is not None:
+            return self._step_stacked(
+                self._stacked, mine, learning_rates, reads_norms=reads_norms, is_probed=is_probed
+            )
+        factors = [factors for draws in self._draws(mine) for factors in self._masks.drawn(draws)]
+        return self._taken(
+            mine,
+            iter(factors),
+            lambda gradients: self._optimizers.step(
+                gradients, learning_rates, reads_norms=reads_norms, is_probed=is_probed
+            ),
         )
+
+    # -- what a step consists of --
+
+    def _step_stacked(
+        self,
+        optimizers: StackedOptimizers,
+        parts: Sequence[Sequence[Minibatch]],
+        learning_rates: Sequence[float],
+        *,
+        reads_norms: bool,
+        is_probed: bool,
+    ) -> LaneSteps:
+        """The step as one of tensors: all that changes from one to the next is among its inputs."""
+        layout, samples = layout_of(parts), samples_of(parts)
+        draws = [draw for of_part in self._draws(parts) for draw in of_part]
+
+        def step(inputs: Sequence[Tensor]) -> Results:
+            read = self._taken(
+                parts_of(layout, inputs),
+                self._masks.factors(draws, inputs[len(samples) + 1 :]),
+                lambda gradients: optimizers.step(
+                    gradients, inputs[len(samples)], reads_norms=reads_norms, is_probed=is_probed
+                ),
+            )
+            return read.as_results()
+
+        inputs = [*samples, numbers_for(self._device, learning_rates), *self._masks.inputs(draws)]
+        form = (layout, reads_norms, is_probed)
+        return LaneSteps.of(self._steps.take(form, step, inputs, may_record=not is_probed))
+
+    def _taken(
+        self,
+        parts: Sequence[Sequence[Minibatch]],
+        factors: Iterator[Tensor | None],
+        update: Callable[[Gradients], Updates],
+    ) -> LaneSteps:
+        losses, hits, gradients = self._backward(parts, factors)
+        updates = update(gradients)
         return LaneSteps(
             losses=losses,
             hits=hits,
@@ -86,8 +156,6 @@ class Run:
             layer_norms=updates.layer_norms,
             update_ratios=updates.update_ratios,
         )
-
-    # -- what a step consists of --
 
     def _shares(self, part: Sequence[Minibatch]) -> list[Minibatch]:
         """What of ``part`` is of these lanes, by their position in the run."""
@@ -99,17 +167,34 @@ class Run:
                 shares.append(Minibatch(first_lane=first, n_lanes=end - first, x=batch.x, y=batch.y))
         return shares
 
-    def _backward(self, parts: Sequence[Sequence[Minibatch]]) -> tuple[Tensor, Tensor | None, Gradients]:
+    def _draws(self, parts: Sequence[Sequence[Minibatch]]) -> list[tuple[Draw, ...]]:
+        """The calls of dropout in each part."""
+        if not self._program.dropouts:
+            return [()] * len(parts)
+        return [self._program.draws(self._parameters, self._buffers, batches[0].x) for batches in parts]
+
+    def _backward(
+        self, parts: Sequence[Sequence[Minibatch]], factors: Iterator[Tensor | None]
+    ) -> tuple[Tensor, Tensor | None, Gradients]:
         """Losses and hits, [n_lanes] each, and the gradients of the mean loss over all samples."""
         n_samples = sum(len(batches[0].y) for batches in parts)
         losses, hits = [], []
         gradients: Gradients = [None] * sum(self._is_trained)
-        for batches in parts:
+        for batches, draws in zip(parts, self._draws(parts), strict=True):
             leaves = [
                 parameter.detach().requires_grad_(is_trained)
                 for parameter, is_trained in zip(self._parameters, self._is_trained, strict=True)
             ]
-            outputs = self._outputs(leaves, _samples(batches), has_own_x=len(batches) > 1)
+            of_calls = {
+                call: factor for call, factor in enumerate(islice(factors, len(draws))) if factor is not None
+            }
+            outputs = self._program.outputs(
+                leaves,
+                self._buffers,
+                _samples(batches),
+                has_own_x=len(batches) > 1,
+                factors=of_calls,
+            )
             found = self._loss(outputs.detach().transpose(1, 2), batches, n_samples)
             of_part = _gradients(outputs, found.gradient.transpose(1, 2), leaves)
             gradients = [_sum(*both) for both in zip(gradients, of_part, strict=True)]
@@ -118,18 +203,49 @@ class Run:
                 hits.append(found.hits)
         return torch.stack(losses).sum(0), torch.stack(hits).sum(0) if hits else None, gradients
 
-    def _outputs(self, parameters: Sequence[Tensor], x: Tensor, *, has_own_x: bool) -> Tensor:
-        """In train mode, with the dropout that each lane draws."""
-        factors = {}
-        if self._program.dropouts:
-            draws = self._program.draws(self._parameters, self._buffers, x[0] if has_own_x else x)
-            generators = [lane.generator for lane in self.lanes]
-            for call, draw in enumerate(draws):
-                layers = [lane.dropouts.get(draw.layer) for lane in self.lanes]
-                factor = drawn_factors(draw, layers, generators)
-                if factor is not None:
-                    factors[call] = factor
-        return self._program.outputs(parameters, self._buffers, x, has_own_x=has_own_x, factors=factors)
+
+class _Masks:
+    """What the lanes' dropout layers multiply by, from each lane's stream, in the order of the calls.
+
+    Where numbers are counted, and all the layers are our own, they are drawn within a step, for all lanes at once. Else
+    each lane draws its own before the step.
+    """
+
+    def __init__(self, lanes: Sequence[ModuleLane], program: Program, device: torch.device) -> None:
+        self._generators = [lane.generator for lane in lanes]
+        self._layers = {name: [lane.dropouts.get(name) for lane in lanes] for name in program.dropouts}
+        kinds = {type(layer) for layers in self._layers.values() for layer in layers if layer is not None}
+        self._counted = None
+        if are_counted(device) and kinds == {Dropout}:
+            self._counted = CountedDraws(self._generators)
+            self._masks = {name: LaneMasks(layers, device) for name, layers in self._layers.items()}
+
+    def drawn(self, draws: Sequence[Draw]) -> list[Tensor | None]:
+        """Of each call; None where no lane drops anything."""
+        return [drawn_factors(draw, self._layers[draw.layer], self._generators) for draw in draws]
+
+    def inputs(self, draws: Sequence[Draw]) -> list[Tensor]:
+        """What `factors` needs of the calls of a step."""
+        if self._counted is not None:
+            return self._counted.inputs(self._calls(draws))
+        return [factor for factor in self.drawn(draws) if factor is not None]
+
+    def factors(self, draws: Sequence[Draw], inputs: Sequence[Tensor]) -> Iterator[Tensor | None]:
+        """Of each call, as `drawn`."""
+        numbers = iter(inputs)
+        if self._counted is not None:
+            numbers = self._counted.numbers(self._calls(draws), inputs)
+        for draw in draws:
+            if not any(layer is not None and layer.p for layer in self._layers[draw.layer]):
+                yield None
+            elif self._counted is not None:
+                yield self._masks[draw.layer].factors(next(numbers), draw)
+            else:
+                yield next(numbers)
+
+    def _calls(self, draws: Sequence[Draw]) -> list[Call]:
+        calls = [self._masks[draw.layer].call(draw) for draw in draws]
+        return [call for call in calls if call is not None]
 
 
 def _program_of(lanes: Sequence[ModuleLane]) -> Program:
