@@ -30,7 +30,7 @@ def robust_epoch_noise(curve: Curve) -> float:
 
 
 def steady_best(curve: Curve) -> float:
-    """The least that the curve had for more than a moment: the least median of three neighbors; NaN for an empty one."""
+    """The least that the curve had for more than a moment, the least median of three neighbors; NaN without entries."""
     if len(curve) < 3:
         return float(curve.min()) if len(curve) else float("nan")
     return float(np.median(np.lib.stride_tricks.sliding_window_view(curve, 3), axis=1).min())

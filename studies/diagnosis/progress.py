@@ -111,6 +111,12 @@ def crossed_short(signs: Signs, gain: Threshold = limits.GAIN_OF_PATH) -> tuple[
     return next((pair for pair in pairs if ratio > pair[0].value and promised > pair[1].value), None)
 
 
+def promises_by_path(signs: Signs) -> bool:
+    """Whether the way was short, and going on promises so much for a handful of steps that no fit excuses it."""
+    falls = share_of_error(signs, _times_to_usual(signs)) > limits.SHARE_OF_ERROR.value
+    return falls and not is_good(signs) and gain_of_path(signs) > limits.GAIN_OF_A_HANDFUL.value
+
+
 def hardly_left(signs: Signs) -> bool:
     """Whether tiny updates led nearly nowhere, and there is something to be had farther on.
 

@@ -21,6 +21,7 @@ from studies.diagnosis.progress import (
     is_good,
     low_rate_share,
     path_length,
+    promises_by_path,
     stopped_short,
     would_bring_most,
 )
@@ -206,7 +207,8 @@ def _batch_too_large(signs: Signs) -> Suspicion | None:
     """Few steps an epoch; before a low rate where the steps lack more in number than in size."""
     is_few = is_unfinished(signs) and signs.steps_per_epoch <= limits.FEW_STEPS_PER_EPOCH.value
     is_handful = signs.steps_per_epoch <= limits.HANDFUL_PER_EPOCH.value
-    if not (is_few or (is_handful and stopped_short(signs, limits.GAIN_OF_FEW_STEPS))):
+    is_short = stopped_short(signs, limits.GAIN_OF_FEW_STEPS) or promises_by_path(signs)
+    if not (is_few or (is_handful and is_short)):
         return None
     evidence = _over_all("steps_per_epoch", signs.steps_per_epoch, limits.FEW_STEPS_PER_EPOCH, signs)
     usual = limits.UPDATE_RATIO_USUAL.value

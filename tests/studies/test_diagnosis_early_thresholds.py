@@ -62,6 +62,18 @@ def disputed(share: float, error: float, guidance: float = NAN) -> TrialRecord:
     return with_data(trial, label_disagreement=share, neighbor_guidance=guidance)
 
 
+def against_guides(if_right: float) -> TrialRecord:
+    """A tenth stands against nearly all its neighbors, who would agree so well if no label were wrong."""
+    level, share = (0.8,) * 10, 0.1
+    trial = trial_of(LEARNING, level, VALIDATION_LOSS, level)
+    return with_data(
+        trial,
+        label_disagreement=0.1,
+        clear_disagreement=share,
+        neighbor_guidance=if_right * (1.0 - share) ** 2,
+    )
+
+
 def mixed_up(share: float, if_right: float) -> TrialRecord:
     """The clearest neighborhoods hold ``share`` of other labels, and would agree so well without these."""
     level = (0.6,) * 10
@@ -355,6 +367,12 @@ def test_a_drift_of_few_samples_is_chance(n: int, found: bool) -> None:
         train_class_counts=(12 * n // 5, 8 * n // 5), validation_class_counts=(2 * n // 5, 3 * n // 5)
     )
     assert ("unstratified_split" in causes(trial)) == found
+
+
+@pytest.mark.parametrize(("if_right", "found"), [(0.5, False), (0.6, True)])
+def test_neighbors_that_would_differ_anyway_are_no_witnesses(if_right: float, found: bool) -> None:
+    """What looks alike need not be alike: of such neighbors a tenth may be contradicted without a wrong label."""
+    assert ("label_noise" in causes(against_guides(if_right))) == found
 
 
 @pytest.mark.parametrize("symptom", EARLY_CASES)

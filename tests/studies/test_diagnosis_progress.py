@@ -204,3 +204,15 @@ def test_a_brief_burst_explains_no_late_fall(n_high: int, is_found: bool) -> Non
     burst = with_steps(short(), losses.tolist(), rates.tolist(), n_epochs=8)
     found = {finding.symptom for finding in diagnose_record(study_of(burst))}
     assert ("slow_training" in found) is is_found
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "n_validation", "is_said"), [(3, 6000, True), (3, 60, False), (20, 6000, False)], ids=str
+)
+def test_no_fit_excuses_a_handful_of_steps_that_promise_much(
+    n_steps: int, n_validation: int, is_said: bool
+) -> None:
+    """The training data is fitted well, and validation falls on: three steps an epoch led nowhere near the end."""
+    losses = (1.6, 1.2, 0.95, 0.75, 0.6, 0.5, 0.42, 0.36)
+    trial = short(fit=0.3, losses=losses, accuracy=0.94, n_steps=n_steps, n_validation=n_validation)
+    assert (named(trial)[:1] == [CauseName.BATCH_TOO_LARGE]) is is_said

@@ -124,8 +124,8 @@ def test_fewer_units_than_classes_are_a_bottleneck() -> None:
     assert names(trained(1.2, fit=0.6, config={"width": 9}, data=three)) == []
 
 
-def burst(growth: float, accuracy: float = 0.85, fit: float = 0.4) -> TrialRecord:
-    losses = (2.33, 2.33 * 1.4, 2.4, *np.linspace(1.6, 0.3, 77))
+def burst(growth: float, accuracy: float = 0.85, fit: float = 0.4, times: float = 1.4) -> TrialRecord:
+    losses = (2.33, 2.33 * times, 2.4, *np.linspace(1.6, 0.3, 77))
     trial = trained(growth, accuracy=accuracy, fit=fit, config={"optimizer": "adam"})
     return with_steps(trial, losses, (0.1,) * 80, n_epochs=8)
 
@@ -146,6 +146,17 @@ def test_an_early_burst_is_a_fault_where_it_pushed_the_weights_out(
     trial = burst(growth, accuracy, fit)
     assert [finding.symptom for finding in findings(trial)] == ["early_instability"] * found
     assert not found or "missing_warmup" in names(trial)
+
+
+@pytest.mark.parametrize(
+    ("growth", "times", "found"), [(1.35, 7.0, True), (1.22, 7.0, False), (1.35, 5.5, False)]
+)
+def test_a_burst_beyond_all_measure_need_not_push_the_weights_far(
+    growth: float, times: float, found: bool
+) -> None:
+    """Adam goes on with the averages of its gradients."""
+    told = findings(burst(growth, fit=0.2, times=times))
+    assert [finding.symptom for finding in told] == ["early_instability"] * found
 
 
 def test_outputs_that_grow_from_an_excessive_loss_need_no_later_symptom() -> None:

@@ -56,7 +56,9 @@ def _is_pushed(signs: Signs) -> bool:
 
     Normalization makes them free to grow: the outputs stay as they are, and only a violent burst is to blame.
     """
-    limit = limits.SWOLLEN if _leaves_much(signs) else limits.SWOLLEN_AND_FITTED
+    is_extreme = signs.early_burst > limits.SHATTERING_BURST.value
+    fitted = limits.SWOLLEN_BY_BURST if is_extreme else limits.SWOLLEN_AND_FITTED
+    limit = limits.SWOLLEN if _leaves_much(signs) else fitted
     is_free = signs.situation.choice("normalization") not in {"", "none"}
     is_blamed = not is_free or signs.early_burst > limits.VIOLENT_BURST.value
     return signs.weight_growth > limit.value and is_blamed and not _has_restarts(signs)

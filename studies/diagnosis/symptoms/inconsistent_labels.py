@@ -43,7 +43,8 @@ def _against_neighbors(trial: TrialRecord) -> tuple[str, tuple[Evidence, ...]] |
     Somewhat fewer where validation is poor: among very many wrong labels few neighborhoods are clear. Hard data
     has mixed neighborhoods, not clear ones with single dissenters; and where the network answers better than so
     many wrong labels allow, its inputs tell more than neighborhoods do. No neighborhood counts against classes whose
-    samples are hardly among their own: there what looks alike need not be alike.
+    samples are hardly among their own, nor where neighbors would differ though all labels were right: there what looks
+    alike need not be alike.
     """
     data = data_of(trial)
     if data is None:
@@ -53,7 +54,10 @@ def _against_neighbors(trial: TrialRecord) -> tuple[str, tuple[Evidence, ...]] |
     rule = limits.LABEL_DISAGREEMENT_NOISY if is_noisy else limits.LABEL_DISAGREEMENT
     if not share > rule.value or error < limits.DISAGREEMENT_ERRORS.value * share:
         return None
-    if data.neighbor_guidance < limits.NEIGHBOR_GUIDANCE.value:
+    if (
+        data.neighbor_guidance < limits.NEIGHBOR_GUIDANCE.value
+        or _if_right(data) < limits.CLEAR_GUIDANCE.value
+    ):
         return None
     evidence = [crossed("label_disagreement", share, rule)]
     if math.isfinite(error):

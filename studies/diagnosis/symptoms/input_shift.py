@@ -91,13 +91,12 @@ def _without_classes(trial: TrialRecord, n_absent: int) -> Finding | None:
         Cause(name=CauseName.OVERFITTING, confidence=0.4),
     )
     span = {"first_step": signs.late_epoch, "last_step": signs.last_epoch}
+    lag = f"Validation lags by {signs.accuracy_gap:.0%} in the end"
     return Finding(
         trial=trial.number,
         symptom=NAME,
         severity=Severity.WARNING,
-        sentence=(
-            f"Validation lags by {signs.accuracy_gap:.0%} in the end: {_classes(n_absent)} missing in the training data."
-        ),
+        sentence=f"{lag}: {_classes(n_absent)} missing in the training data.",
         causes=causes,
         evidence=(crossed("accuracy_gap", signs.accuracy_gap, limits.GAP_UNLEARNED, **span),),
         remedies=remedies_for(causes, signs.situation),

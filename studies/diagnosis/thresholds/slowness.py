@@ -34,6 +34,12 @@ SHARE_CLEAR = Threshold(
     unit="of the validation error, that the same promises to take away",
     source=f"{DRAWN}: 0.9 and more where slow; large validation data make any promise clear of noise",
 )
+GAIN_OF_A_HANDFUL = Threshold(
+    value=4.2,
+    unit="the same, of a training with a handful of steps an epoch, however good its fit is",
+    source="benchmarks/diagnosis, all sets with six drawn parts: sound ones so coarse 4.0 at most, batches too large "
+    "4.3 and more",
+)
 FIT_RATIO_CLEAR = Threshold(
     value=0.3,
     unit="train loss or error / that of validation, where GAIN_CLEAR and SHARE_CLEAR are promised",

@@ -30,7 +30,7 @@ from tuner.training.watching.listening import Ear
 from tuner.training.watching.loss_form import LossForm, loss_form
 from tuner.training.watching.passes import Call, Called, leaving_no_trace
 from tuner.training.watching.seen_config import batch_config, model_config, optimizer_config
-from tuner.training.watching.seen_data import seen_data, seen_leaks
+from tuner.training.watching.seen_data import has_embeddings, seen_data, seen_leaks
 from tuner.training.watching.start import NO_PROBE, NO_VALIDATION
 from tuner.training.watching.step_log import LoggedSteps
 
@@ -102,7 +102,11 @@ class Gatherer:
         if self.data is None and "data" not in ear.left_out:
             with ear.left_out.unless_it_fails("data", "nothing of the data is read"):
                 self.data = seen_data(
-                    ear.samples, ear.validation, n_classes=ear.n_classes, n_evaluated=ear.n_evaluated
+                    ear.samples,
+                    ear.validation,
+                    n_classes=ear.n_classes,
+                    n_evaluated=ear.n_evaluated,
+                    looks_up=has_embeddings(self._model),
                 )
                 if self.data is not None:
                     self._leaks = seen_leaks(self.data, ear.samples, ear.validation, n_classes=ear.n_classes)

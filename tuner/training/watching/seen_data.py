@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from studies.readings import NAN, DataProbe
 from tuner.training.data_probe import leak_marks, probe_data
@@ -14,7 +14,12 @@ from tuner.training.watching.sample_log import Array, SampleLog, label_mixing
 
 
 def seen_data(
-    samples: SampleLog, validation: Validation | None, *, n_classes: int | None, n_evaluated: int = 0
+    samples: SampleLog,
+    validation: Validation | None,
+    *,
+    n_classes: int | None,
+    n_evaluated: int = 0,
+    looks_up: bool = False,
 ) -> DataProbe | None:
     """What was seen of the data in the first epoch; None if nothing was.
 
@@ -23,6 +28,8 @@ def seen_data(
         validation: None where the loop validates by itself.
         n_classes: None for a regression.
         n_evaluated: samples that the loop validated on, as far as it showed.
+        looks_up: the model has tables of embeddings, for which integer inputs are names: they have no scale, and who has
+            near ones is no neighbor.
     """
     if not samples.n_seen:
         return None
@@ -43,6 +50,8 @@ def seen_data(
             kind="regression" if n_classes is None else "classification",
             label_mixing=mixing,
         )
+        if looks_up and not kept[0].is_floating_point():
+            probe = dataclasses.replace(probe, **_MEANT_FOR_SIZES)
     # Of all that was seen, and not only of what was kept.
     overlap = NAN if valid_x is None else samples.overlap_fraction(valid_x)
     return dataclasses.replace(
@@ -54,6 +63,11 @@ def seen_data(
         train_class_counts=_counts(labels, n_classes),
         validation_class_counts=() if valid_y is None else _counts(valid_y.cpu().numpy(), n_classes),
     )
+
+
+def has_embeddings(model: nn.Module) -> bool:
+    """Whether ``model`` has tables in which integers are looked up."""
+    return any(isinstance(module, nn.Embedding | nn.EmbeddingBag) for module in model.modules())
 
 
 def seen_leaks(
@@ -82,6 +96,23 @@ def seen_leaks(
         is_all_of_train=samples.is_whole,
     )
     return marks or None
+
+
+_MEANT_FOR_SIZES = dict.fromkeys(
+    (
+        "input_min",
+        "input_max",
+        "input_mean",
+        "input_std",
+        "input_shift",
+        "moved_fraction",
+        "label_disagreement",
+        "clear_disagreement",
+        "neighbor_guidance",
+    ),
+    NAN,
+)
+"""Readings that say nothing of inputs that are names."""
 
 
 def _without_inputs(mixing: float) -> DataProbe:

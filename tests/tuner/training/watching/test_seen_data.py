@@ -1,13 +1,16 @@
 """What a watch sees of the data that a loop trains on."""
 
 import math
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+import tuner
 from studies.readings import DataProbe
 from tests.tuner.training.watching.loops import BATCH, N_TRAIN, Loop, digits, validation, watched
 from tuner.training.watching.sample_log import MOST_SAMPLES, SampleLog, label_mixing
@@ -101,3 +104,43 @@ def test_sequences_of_many_lengths_are_not_kept() -> None:
 def test_a_loop_that_validates_by_itself_shows_on_how_many_samples() -> None:
     """What it runs through the model without gradients tells how noisy its accuracy is."""
     assert data_of(Loop()).n_validation == len(validation()[1])
+
+
+class Counting(nn.Module):
+    """Digits whose 17 levels of ink are numbers to a linear layer, or names in a table."""
+
+    def __init__(self, *, has_table: bool) -> None:
+        super().__init__()
+        self.levels = nn.Embedding(17, 1) if has_table else nn.Identity()
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, levels: Tensor) -> Tensor:
+        seen = self.levels(levels).squeeze(-1) if isinstance(self.levels, nn.Embedding) else levels / 16
+        return cast("Tensor", self.linear(seen))
+
+
+@pytest.mark.parametrize(
+    ("has_table", "kind", "has_scale"),
+    [(True, torch.int64, False), (False, torch.int64, True), (False, torch.float32, True)],
+    ids=["looked up", "integers that are sizes", "measured"],
+)
+def test_integers_that_are_looked_up_are_names_without_a_scale(
+    has_table: bool, kind: torch.dtype, has_scale: bool
+) -> None:
+    """A mean of word numbers says nothing, nor who has near ones."""
+    torch.manual_seed(0)
+    model = Counting(has_table=has_table)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = (16 * digits()[0][:N_TRAIN]).to(kind), digits()[1][:N_TRAIN]
+    with tuner.watch(model, optimizer) as watch:
+        for places in torch.arange(N_TRAIN).split(BATCH):
+            loss = functional.cross_entropy(model(x[places]), y[places])
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+            optimizer.step()
+            optimizer.zero_grad()
+            watch.step(loss, inputs=x[places], targets=y[places])
+        watch.epoch(validation_accuracy=0.5)
+    data = watch.telemetry.data
+    assert data is not None
+    for value in (data.input_mean, data.input_std, data.label_disagreement):
+        assert math.isfinite(value) is has_scale
