@@ -28,8 +28,8 @@ def seen_data(
         validation: None where the loop validates by itself.
         n_classes: None for a regression.
         n_evaluated: samples that the loop validated on, as far as it showed.
-        looks_up: the model has tables of embeddings, for which integer inputs are names: they have no scale, and who has
-            near ones is no neighbor.
+        looks_up: the model has tables of embeddings, for which integer inputs are names: they have no scale, and who
+            has near ones is no neighbor.
     """
     if not samples.n_seen:
         return None
@@ -51,7 +51,7 @@ def seen_data(
             label_mixing=mixing,
         )
         if looks_up and not kept[0].is_floating_point():
-            probe = dataclasses.replace(probe, **_MEANT_FOR_SIZES)
+            probe = _of_names(probe)
     # Of all that was seen, and not only of what was kept.
     overlap = NAN if valid_x is None else samples.overlap_fraction(valid_x)
     return dataclasses.replace(
@@ -98,21 +98,20 @@ def seen_leaks(
     return marks or None
 
 
-_MEANT_FOR_SIZES = dict.fromkeys(
-    (
-        "input_min",
-        "input_max",
-        "input_mean",
-        "input_std",
-        "input_shift",
-        "moved_fraction",
-        "label_disagreement",
-        "clear_disagreement",
-        "neighbor_guidance",
-    ),
-    NAN,
-)
-"""Readings that say nothing of inputs that are names."""
+def _of_names(probe: DataProbe) -> DataProbe:
+    """Without the readings that say nothing of inputs that are names."""
+    return dataclasses.replace(
+        probe,
+        input_min=NAN,
+        input_max=NAN,
+        input_mean=NAN,
+        input_std=NAN,
+        input_shift=NAN,
+        moved_fraction=NAN,
+        label_disagreement=NAN,
+        clear_disagreement=NAN,
+        neighbor_guidance=NAN,
+    )
 
 
 def _without_inputs(mixing: float) -> DataProbe:
