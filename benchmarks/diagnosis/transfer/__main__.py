@@ -4,7 +4,7 @@
     python -m benchmarks.diagnosis.transfer --set third --verbose --document docs/counterfactuals.md
 
 Every training is a file in --folder, so a run that was killed goes on, and rules that have changed are scored in
-seconds with --stage score. The first three sets were looked at when rules were mended; no rule is tuned on the fourth.
+seconds with --stage score. The first four sets were looked at when rules were mended; no rule is tuned on the fifth.
 """
 
 import argparse

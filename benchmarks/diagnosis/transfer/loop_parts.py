@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -81,8 +81,11 @@ def watched_run(
     return finished_run(name, seed, record, loop.model, tensors, reported=reported, started=started)
 
 
-def optimizer_of(plan: Plan, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Adam has no weight decay here; the momentum is that of sgd and nesterov alone."""
+def optimizer_of(plan: Plan, parameters: list[nn.Parameter] | list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Of parameters, or of groups of them as torch takes those.
+
+    Adam has no weight decay here; the momentum is that of sgd and nesterov alone.
+    """
     rate, decay = plan.learning_rate, plan.weight_decay
     match plan.optimizer:
         case "adam":

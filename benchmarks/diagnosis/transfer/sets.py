@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from benchmarks.diagnosis.runs import Run
-from benchmarks.diagnosis.transfer import first, fourth, second, third
+from benchmarks.diagnosis.transfer import fifth, first, fourth, second, third
+from benchmarks.diagnosis.transfer.fifth_recipe import Recipe as FifthRecipe
 from benchmarks.diagnosis.transfer.first_recipe import Recipe as FirstRecipe
 from benchmarks.diagnosis.transfer.fourth_recipe import Recipe as FourthRecipe
 from benchmarks.diagnosis.transfer.second_recipe import Recipe as SecondRecipe
@@ -32,6 +33,12 @@ def _train_third(recipe: ThirdRecipe, name: str, seed: int) -> Run:
 
 def _train_fourth(recipe: FourthRecipe, name: str, seed: int) -> Run:
     from benchmarks.diagnosis.transfer.fourth_training import train
+
+    return train(recipe, name, seed=seed)
+
+
+def _train_fifth(recipe: FifthRecipe, name: str, seed: int) -> Run:
+    from benchmarks.diagnosis.transfer.fifth_training import train
 
     return train(recipe, name, seed=seed)
 
@@ -98,4 +105,21 @@ FOURTH = TransferSet(
     faulty_seeds=(400, 401),
     train=_train_fourth,
 )
-SETS: Mapping[str, TransferSet] = {each.name: each for each in (FIRST, SECOND, THIRD, FOURTH)}
+FIFTH = TransferSet(
+    name="fifth",
+    about=(
+        "perceptrons with dropout, highway, message passing, residual, layer-normalized convolutional, recurrent, wide "
+        "and deep, attention and attention pooling networks on made patients, records, graphs, pulses, maps, strings, "
+        "surveys, parcels and spectra, and on digits by form, in five kinds of loops"
+    ),
+    healthy=fifth.HEALTHY,
+    faulty={
+        f"{cause}, {recipe.family}, {strength}": (cause, recipe)
+        for cause, recipes in fifth.FAULTY.items()
+        for strength, recipe in zip(("mild", "strong"), recipes, strict=True)
+    },
+    healthy_seeds=(500, 501, 502),
+    faulty_seeds=(500, 501),
+    train=_train_fifth,
+)
+SETS: Mapping[str, TransferSet] = {each.name: each for each in (FIRST, SECOND, THIRD, FOURTH, FIFTH)}
