@@ -272,7 +272,7 @@ def layer_probe(layer: WatchedLayer, activity: Activity) -> LayerProbe:
         name=layer.name,
         gradient_norm=float(_gradient_norm(layer.parameters)),
         weight_norm=activity.weight_norm,
-        weight_gain=weight_gain(matrix),
+        weight_gain=weight_gain(layer.module, matrix),
         output_std=activity.output_std,
         dead_fraction=activity.dead_fraction,
         saturated_fraction=activity.saturated_fraction,

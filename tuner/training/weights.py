@@ -34,9 +34,13 @@ def largest_of(weights: Sequence[Tensor]) -> Tensor:
     return max((weight.detach() for weight in weights), key=Tensor.numel)
 
 
-def weight_gain(matrix: Tensor) -> float:
-    """The deviation of the weights times the root of their fan-in: it decides how the variance goes on."""
-    return float(matrix.std(correction=0)) * math.sqrt(matrix.shape[1])
+def weight_gain(module: nn.Module, matrix: Tensor) -> float:
+    """The deviation of the weights times the root of their fan-in: it decides how the variance goes on.
+
+    A table of embeddings adds nothing up: what it gives is one of its rows.
+    """
+    fan_in = 1 if isinstance(module, nn.Embedding | nn.EmbeddingBag) else matrix.shape[1]
+    return float(matrix.std(correction=0)) * math.sqrt(fan_in)
 
 
 def twin_fraction(matrix: Tensor) -> float:

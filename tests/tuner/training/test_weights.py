@@ -34,7 +34,15 @@ def test_the_gain_is_what_an_initialization_aims_at(scheme: Any, gain: float) ->
     layer = nn.Linear(400, 300)
     torch.manual_seed(0)
     nn.init.kaiming_normal_(layer.weight, nonlinearity=scheme)
-    assert weight_gain(matrix_of(layer)) == pytest.approx(gain, rel=0.02)
+    assert weight_gain(layer, matrix_of(layer)) == pytest.approx(gain, rel=0.02)
+
+
+@pytest.mark.parametrize("table", [nn.Embedding, nn.EmbeddingBag])
+def test_a_table_passes_on_its_own_variance(table: Any) -> None:
+    """Its rows are looked up, not summed over: torch's normal ones have a gain of 1 however wide they are."""
+    torch.manual_seed(0)
+    module = table(200, 64)
+    assert weight_gain(module, matrix_of(module)) == pytest.approx(1.0, rel=0.02)
 
 
 def test_twins_are_units_with_equal_weights() -> None:
