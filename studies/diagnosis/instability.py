@@ -7,7 +7,6 @@ from studies.diagnosis.before_training import crossed
 from studies.diagnosis.finding import CauseName
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import RATE_JUMP, Signs
-from studies.diagnosis.slowness import ADAPTIVE
 from studies.diagnosis.weighing import Suspicion
 from studies.readings import NAN
 
@@ -112,12 +111,12 @@ def burst_share(signs: Signs) -> float:
 
 
 def is_remembered(signs: Signs) -> bool:
-    """Whether the optimizer is known to divide by its past gradients, those of a burst among them.
+    """Whether the optimizer may divide by its past gradients, those of a burst among them: all but plain SGD may.
 
     It makes its first updates at full length however small the gradients are, and a burst shortens all that follow.
     Plain steps leave nothing of a burst that has passed.
     """
-    return signs.situation.choice("optimizer") in ADAPTIVE
+    return signs.situation.choice("optimizer") != "sgd"
 
 
 def has_passed(signs: Signs) -> bool:

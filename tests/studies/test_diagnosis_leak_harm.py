@@ -64,9 +64,9 @@ def test_the_sentence_says_what_was_measured() -> None:
     harmful = leaking(COPIES, copy_inflation=0.037, copy_inflation_error=0.007)
     assert "about 3.7 points too high" in the_finding(harmful).sentence
     harmless = leaking(MOVED, copy_inflation=-0.005, copy_inflation_error=0.01)
-    assert "-0.5 points of validation accuracy, at most 1.1" in the_finding(harmless).sentence
+    assert "at most 1.1 points of validation accuracy (measured: -0.5)" in the_finding(harmless).sentence
     used = leaking(FEATURE, telling_inflation=0.17, telling_inflation_error=0.013)
-    assert "cost 17.0 points" in the_finding(used).sentence
+    assert "loses 17.0 points" in the_finding(used).sentence
 
 
 def test_the_harmful_one_of_two_leaks_comes_first() -> None:
@@ -92,6 +92,20 @@ def test_a_training_that_goes_on_may_still_gain_by_a_leak() -> None:
     assert the_finding(trial).severity is Severity.NOTE
     running = dataclasses.replace(trial, state="running", outcome=None)
     assert the_finding(running).severity is Severity.WARNING
+    pruned = dataclasses.replace(trial, state="pruned")
+    assert the_finding(pruned).severity is Severity.WARNING
+
+
+def test_what_counts_is_the_epoch_that_made_the_value() -> None:
+    """The copies were answered better then; that all is lost in the end excuses nothing."""
+    n = len(RISING)
+    best = 6
+    accuracies = (*RISING[:best], 0.98, *(0.3,) * (n - best - 1))
+    added = (*(0.0,) * best, 0.05, *(0.0,) * (n - best - 1))
+    curves = {"copy_inflation": added, "copy_inflation_error": (0.004,) * n}
+    trial = with_data(trial_of(LEARNING, RISING, VALIDATION_LOSS, accuracies, **curves), **COPIES)
+    assert the_finding(trial).severity is Severity.WARNING
+    assert "about 5.0 points too high" in the_finding(trial).sentence
 
 
 def test_exact_values_need_no_more_than_the_usual_accuracy_in_two_classes() -> None:

@@ -35,7 +35,7 @@ def noisy(
     """A third of wrong labels: validation ends early, and the train loss falls on by learning single labels."""
     end, n = surprised * BOUND, 8
     before = end / (1.0 - validation_fall)
-    validation = (2.0, 1.8, 1.7, before * 1.02, before, before, end, end)
+    validation = (1.4 * end, 1.25 * end, 1.2 * end, before * 1.02, before, before, end, end)
     train = (2.1, 1.9, 1.75, 1.6, *(fit * end / (1.0 - late_fall),) * 2, *(fit * end,) * 2)
     trial = trial_of(train, (0.62,) * n, validation, (1.0 - error,) * n)
     return with_confidence(trial, 1.0 - error - doubt)
@@ -87,13 +87,22 @@ def test_hard_samples_surprise_little() -> None:
     ("threshold", "make", "above"),
     [
         (thresholds.SURPRISE, lambda x: noisy(surprised=x), True),
+        (thresholds.SURPRISE_OF_DOUBT, lambda x: noisy(surprised=x), False),
         (thresholds.LEARNED_BY_ROTE, lambda x: noisy(fit=x), False),
         (thresholds.UNDERCONFIDENT, lambda x: noisy(doubt=x), False),
         (thresholds.DECAYED_FALL, lambda x: noisy(late_fall=x), True),
         (thresholds.DECAYED_FALL, lambda x: noisy(validation_fall=x), False),
         (thresholds.SETTLED, lambda x: noisy(fit=x), True),
     ],
-    ids=["surprise", "by rote", "underconfident", "train falls", "validation falls", "settled"],
+    ids=[
+        "surprise",
+        "sure of them",
+        "by rote",
+        "underconfident",
+        "train falls",
+        "validation falls",
+        "settled",
+    ],
 )
 def test_each_condition_is_where_the_answer_changes(
     threshold: Threshold, make: Callable[[float], TrialRecord], above: bool

@@ -62,14 +62,17 @@ NO_INFLATION = Inflation()
 """Nothing leaks, or nothing was read."""
 
 
-def inflations(marks: LeakMarks, answers_of: AnswersOf, x: Tensor, y: Tensor) -> tuple[Inflation, ...]:
-    """Of each network, on validation samples ``x``, ``y``; in eval mode and without gradients, as the caller sees to.
+def inflations(
+    marks: LeakMarks, answers_of: AnswersOf, x: Tensor, y: Tensor, *, batch: int = ANSWERED_BATCH
+) -> tuple[Inflation, ...]:
+    """Of each network, on validation samples ``x``, ``y``; in eval mode, as the caller sees to.
 
-    The features are measured by giving each sample those of another one: an answer that changes hung on them.
+    The features are measured by giving each sample those of another one: an answer that changes hung on them. No pass
+    has more samples than ``batch``.
     """
     with torch.no_grad():
-        right = _right(answers_of, x, y)
-        others = _right(answers_of, _exchanged(x, marks.features), y) if marks.features else right
+        right = _right(answers_of, x, y, batch)
+        others = _right(answers_of, _exchanged(x, marks.features), y, batch) if marks.features else right
     by_copies = [(NAN, NAN)] * len(right)
     if len(marks.places):
         by_copies = [_by_copies(of_lane[marks.places], marks.are_copies) for of_lane in right]
@@ -92,9 +95,9 @@ def answers(outputs: Tensor) -> Tensor:
     return outputs.argmax(-1).where(outputs.isfinite().all(-1), -1)
 
 
-def _right(answers_of: AnswersOf, x: Tensor, y: Tensor) -> Tensor:
+def _right(answers_of: AnswersOf, x: Tensor, y: Tensor, batch: int) -> Tensor:
     """Which answers are right, 0 or 1 as doubles, [n_lanes, n] on the CPU."""
-    answered = torch.cat([answers_of(part) for part in torch.split(x, ANSWERED_BATCH)], 1)
+    answered = torch.cat([answers_of(part) for part in torch.split(x, batch)], 1)
     return (answered == y).cpu().double()
 
 

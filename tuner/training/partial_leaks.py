@@ -142,7 +142,8 @@ class _Clumps:
 
 def _clumped(rows: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], n_classes: int) -> PartialLeak:
     """The feature in which every class has a clump of its own, far from all others, where few features have that."""
-    if rows.shape[1] < FEWEST_FEATURES or np.bincount(labels[::2]).min() < FEWEST_REPEATS:
+    fewest = np.bincount(labels[::2], minlength=n_classes).min()
+    if rows.shape[1] < FEWEST_FEATURES or fewest < FEWEST_REPEATS:
         return PartialLeak()
     clumps = _clumps_of(rows[::2], labels[::2], n_classes)
     separation = clumps.separation

@@ -61,7 +61,7 @@ def _evaluated_in_train_mode(trial: TrialRecord) -> _Seen | None:
         return _Seen(sentence=f"{said}: {active}.", evidence=(evidence,))
     errors = abs(cost) / signs.accuracy_noise
     misleads = errors > limits.MISREAD_ERRORS.value
-    measure = f"{errors:.1f} times" if misleads else "hardly more than"
+    measure = f"{errors:.1f} times" if misleads else f"at most {limits.MISREAD_ERRORS.value:g} times"
     return _Seen(
         sentence=(
             f"{said}: dropout is active in them, and makes the accuracy of training samples {abs(cost):.3f} "

@@ -107,7 +107,8 @@ def _doubted_alike(signs: Signs) -> tuple[str, tuple[Evidence, ...]] | None:
     surprise little, because the network doubts these and is sure of others; wrong labels are anywhere, and any. What
     is learned late without use for validation are the labels themselves, one by one; who has them all by heart, or
     is less sure than it could be (smoothed labels, much noise), is not judged by its doubts, nor who errs so seldom
-    that there cannot be many wrong labels, nor who is asked about inputs of another kind than those trained on.
+    that there cannot be many wrong labels, nor who is asked about inputs of another kind than those trained on. Errors
+    that surprise beyond what so many can are those of a network that is sure of them, and not in doubt.
     """
     best, data = _best_row(signs), data_of(signs.trial)
     if best is None or ends_at_chance(signs.trial):
@@ -121,7 +122,8 @@ def _doubted_alike(signs: Signs) -> tuple[str, tuple[Evidence, ...]] | None:
     is_underway = limits.SETTLED.value < signs.loss_ratio < limits.LEARNED_BY_ROTE.value
     is_sure = overconfidence > -limits.UNDERCONFIDENT.value
     errs = 1.0 - best.validation_accuracy > limits.DOUBTED_ERROR.value
-    if not (ratio > limits.SURPRISE.value and errs and learns_in_vain and is_underway and is_sure):
+    is_doubt = limits.SURPRISE.value < ratio < limits.SURPRISE_OF_DOUBT.value
+    if not (is_doubt and errs and learns_in_vain and is_underway and is_sure):
         return None
     evidence = (
         crossed("error_surprise", ratio, limits.SURPRISE, first_step=best.epoch),

@@ -81,11 +81,16 @@ class _Inflation:
             return ""
         points, most = 100 * self.value, 100 * self.highest
         if self.is_none:
-            return f" This network gains nothing by it: {points:.1f} points of validation accuracy, at most {most:.1f}."
+            return (
+                f" This network gains next to nothing by it: at most {most:.1f} points of validation accuracy "
+                f"(measured: {points:.1f})."
+            )
         if self.value < self.error:
             return ""
         if self.is_upper_bound:
-            return f" Exchanged between samples, they cost {points:.1f} points of validation accuracy."
+            return (
+                f" Given another sample's values there, this network loses {points:.1f} points of accuracy."
+            )
         return f" That makes the validation accuracy about {points:.1f} points too high."
 
 
@@ -104,15 +109,15 @@ def _found(trial: TrialRecord, data: DataProbe) -> tuple[_Leak, ...]:
 
 
 def _measured(leak: _Leak, trial: TrialRecord) -> _Leak:
-    """With what it adds to the accuracy of the network as it came out; a training that goes on may still gain by it."""
-    rows = trained_rows(trial)
-    if trial.state == "running" or not rows:
+    """With what it adds to the accuracy of the network at its best; one that was cut off might still gain by it."""
+    rows = [row for row in trained_rows(trial) if math.isfinite(row.validation_accuracy)]
+    if trial.state != "complete" or not rows:
         return leak
-    last = rows[-1]
+    best = max(rows, key=lambda row: row.validation_accuracy)
     inflation = (
-        _Inflation(value=last.telling_inflation, error=last.telling_inflation_error, is_upper_bound=True)
+        _Inflation(value=best.telling_inflation, error=best.telling_inflation_error, is_upper_bound=True)
         if leak.cause.name is CauseName.TARGET_LEAKAGE
-        else _Inflation(value=last.copy_inflation, error=last.copy_inflation_error)
+        else _Inflation(value=best.copy_inflation, error=best.copy_inflation_error)
     )
     return dataclasses.replace(
         leak, sentence=leak.sentence + inflation.sentence, may_hurt=not inflation.is_none

@@ -174,7 +174,10 @@ def _bottleneck(
 
     A gate of one unit beside the others takes nothing from what flows around it.
     """
-    norms = np.log10([layer.gradient_norm for layer in layers])
+    found = np.array([layer.gradient_norm for layer in layers])
+    if not np.all(np.isfinite(found) & (found > 0.0)):
+        return ()
+    norms = np.log10(found)
     losses = np.diff(norms)
     worst = int(np.argmax(losses))
     units = {layer.name: n_units(layer) for layer in _untrained(trial)}.get(layers[worst].name, math.nan)

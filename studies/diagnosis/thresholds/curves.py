@@ -374,6 +374,11 @@ SURPRISE = Threshold(
     unit="least validation loss / the most that is possible with so many errors",
     source=f"Fano's inequality; {DEVELOPED}: 0.95 and more with a quarter of wrong labels, 0.6 is usual",
 )
+SURPRISE_OF_DOUBT = Threshold(
+    value=1.2,
+    unit="the same, at most",
+    source="benchmarks/diagnosis, all sets: 1.05 at most with wrong labels, 1.29 to 54 where weights burst or exploded",
+)
 LEARNED_BY_ROTE = Threshold(
     value=0.93,
     unit="train loss / validation loss",

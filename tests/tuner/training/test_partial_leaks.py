@@ -100,3 +100,13 @@ def test_the_data_probe_says_of_which_part() -> None:
     honest = probe_data(x, y, None, None, n_outputs=4, kind="classification")
     assert honest.leak_accuracy < 0.9
     assert math.isnan(honest.leak_share)
+
+
+@pytest.mark.parametrize("place", [6, 7])
+def test_a_class_of_one_sample_tells_nothing_and_breaks_nothing(place: int) -> None:
+    """Whichever half it falls into, the last of the classes too."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2000, 10, generator=generator), torch.arange(2000) % 3
+    y[place] = 3
+    probe = probe_data(x, y, None, None, n_outputs=None, kind="classification")
+    assert math.isnan(probe.leak_share) or probe.leak_share == 0.0

@@ -12,8 +12,10 @@ from torch import Tensor
 from studies.readings import NAN
 from tuner.training.datasets.copies import sample_numbers
 
-MOST_ASKED = 2000
-"""Validation samples that are looked up: 20 of them are 1%, and the rest tells how much better copies are answered."""
+MOST_ASKED = 500
+"""Validation samples that are looked up: five of them are 1%."""
+MOST_COMPARED = 2000
+"""Of data that are known to hold copies: so many tell how much better these are answered than the rest."""
 FURTHEST = 2
 """Pixels or steps along each of the last two axes."""
 SIDE_PER_STEP = 8
@@ -29,16 +31,18 @@ def moved_fraction(train_x: Tensor, validation_x: Tensor) -> float:
     Of some of the validation samples, [m, ..., height, width] or [m, ..., length]; those that are in the train split
     as they are do not count. NaN where samples have no sides to move along, or cannot be compared.
     """
-    are_moved = moved_copies(train_x, validation_x)
+    are_moved = moved_copies(train_x, validation_x, MOST_ASKED)
     return NAN if are_moved is None else float(are_moved.mean())
 
 
-def places_asked(validation_x: Tensor) -> Tensor:
+def places_asked(validation_x: Tensor, most: int = MOST_COMPARED) -> Tensor:
     """The validation samples that are looked up, int64 [m]."""
-    return torch.randperm(len(validation_x), generator=torch.Generator().manual_seed(_SEED))[:MOST_ASKED]
+    return torch.randperm(len(validation_x), generator=torch.Generator().manual_seed(_SEED))[:most]
 
 
-def moved_copies(train_x: Tensor, validation_x: Tensor) -> npt.NDArray[np.bool_] | None:
+def moved_copies(
+    train_x: Tensor, validation_x: Tensor, most: int = MOST_COMPARED
+) -> npt.NDArray[np.bool_] | None:
     """Which of the samples at `places_asked` are so; None where that cannot be known."""
     is_comparable = train_x.shape[1:] == validation_x.shape[1:] and train_x.dtype == validation_x.dtype
     if not is_comparable or train_x.ndim < 3 or not len(train_x) or not len(validation_x):
@@ -46,7 +50,7 @@ def moved_copies(train_x: Tensor, validation_x: Tensor) -> npt.NDArray[np.bool_]
     reaches = [min(FURTHEST, side // SIDE_PER_STEP) for side in train_x.shape[-2:]]
     if not any(reaches):
         return None
-    asked = validation_x.detach()[places_asked(validation_x).to(validation_x.device)]
+    asked = validation_x.detach()[places_asked(validation_x, most).to(validation_x.device)]
     known, *moved = sample_numbers(_middle(train_x.detach(), reaches, (0, 0)), *_moved(asked, reaches))
     is_found = np.isin(np.stack(moved), known)
     are_moved: npt.NDArray[np.bool_] = is_found[1:].any(0) & ~is_found[0]

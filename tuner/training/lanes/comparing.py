@@ -32,6 +32,8 @@ TOLERANCES = {"float32": 1e-3, "tf32": 1e-2, "bfloat16": 3e-2, "float64": 1e-8}
 """Relative, of losses, gradient norms and outputs, by precision: far above rounding, far below another program."""
 PROBE_SECONDS = 0.1
 """Of each engine's timing, about."""
+TIMED_STEPS = 2
+"""At least, however slow they are."""
 LONGEST_REASON = 160
 """Characters of a sentence that torch or a module says."""
 
@@ -74,14 +76,19 @@ def reason_against_replaying(
 
 def paces_of(starts: Sequence[LaneStart], splits: Splits) -> tuple[float, float]:
     """Seconds of a step of all lanes: in one pass, and in turn."""
-    return paces(FunctionalEngine(splits), OneByOneEngine(splits), starts, splits)
+    return paces(FunctionalEngine(splits), OneByOneEngine(splits), starts, splits, n_least=TIMED_STEPS)
 
 
-def paces(engine: Engine, other: Engine, starts: Sequence[LaneStart], splits: Splits) -> tuple[float, float]:
-    """Seconds of a step of all lanes in two engines, both empty. The shortest of several, which take turns."""
+def paces(
+    engine: Engine, other: Engine, starts: Sequence[LaneStart], splits: Splits, *, n_least: int
+) -> tuple[float, float]:
+    """Seconds of a step of all lanes in two engines, both empty.
+
+    The shortest of ``n_least`` or more each, which take turns.
+    """
     mine, theirs = (_Timed.of(each, starts, splits) for each in (engine, other))
     until = time.perf_counter() + 2 * PROBE_SECONDS
-    while time.perf_counter() < until or len(theirs.seconds) <= WARM_UP_STEPS:
+    while time.perf_counter() < until or len(theirs.seconds) < n_least:
         mine.step()
         theirs.step()
     return min(mine.seconds), min(theirs.seconds)

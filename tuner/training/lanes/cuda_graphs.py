@@ -33,7 +33,12 @@ class CudaGraphs:
 
     def record(self, step: Callable[[], Results]) -> tuple[Results, Callable[[], None]]:
         graph = torch.cuda.CUDAGraph()
+        # Where ending the capture raises, the graph's context of some versions of torch leaves its own stream current.
+        restoring = torch.cuda.stream(torch.cuda.current_stream(self._stream.device))
         # Of this thread only: another one may write to a database meanwhile, or pin memory.
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+        recording = torch.cuda.graph(
+            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+        )
+        with restoring, recording:
             results = step()
         return results, graph.replay

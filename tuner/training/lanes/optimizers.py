@@ -59,7 +59,8 @@ class LaneOptimizers:
 
         Args:
             gradients: of each trained parameter in the order of ``parameters()``, [n_lanes, *its shape], or None for
-                one that the loss does not depend on, which then stays as it is; they are used up.
+                one that the loss does not depend on, which then stays as it is; they are used up, so no two of them
+                may share memory.
             learning_rates: one a lane.
             reads_norms: whether the global norms are read.
             is_probed: whether norms and updates are read layer by layer, too.

@@ -74,7 +74,8 @@ class LaneReader:
         is_finite = engine.are_finite().tolist() if seated else []
         validations = self._validations(engine, config) if seated else ()
         probes = self._probes(engine, config) if seated else ()
-        found = self._inflations(engine, config) if seated else ()
+        with self.stopwatch.on("evaluation"):
+            found = self._inflations(engine, config) if seated else ()
         network = {
             id(done): _Network(
                 is_finite=finite,

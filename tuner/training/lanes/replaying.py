@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from tuner.training.datasets.splits import Splits
-from tuner.training.lanes.capture import Recorder, Results, said
+from tuner.training.lanes.capture import WARM_UP_STEPS, Recorder, Results, said
 from tuner.training.lanes.choosing import GAIN_WORTH_IT, form_of, probed_lanes
 from tuner.training.lanes.comparing import paces, reason_against_replaying
 from tuner.training.lanes.engine import Engine, LaneStart
@@ -17,6 +17,10 @@ from tuner.training.lanes.mlp import MlpEngine
 
 COMPARED_LANES = 2
 """So many at most are compared: what a recording gets wrong, it gets wrong in the first lanes, too."""
+
+TIMED_STEPS = WARM_UP_STEPS + 3
+"""At least, after the first that warms up: the others that do, the one that is recorded, and three replays."""
+NO_MEMORY = "there is no memory for lanes to try it with"
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,6 +38,8 @@ RECORDING: Mapping[str, RecordingBuilder] = {"mlp": MlpEngine, "functional": Fun
 
 _FOUND: dict[Hashable, str | None] = {}
 """Why not, by what was probed: once for the process."""
+_TOLD: set[str] = set()
+"""What the log has heard."""
 
 
 def recorder_for(
@@ -45,12 +51,17 @@ def recorder_for(
     """
     n_lanes = probed_lanes(len(starts))
     key = (name, n_lanes, starts[0].config.optimizer, form_of(starts[0], splits))
-    if key not in _FOUND:
-        probe = _Probe(builder=RECORDING[name], starts=starts[:n_lanes], splits=splits, recorder=recorder)
-        against, sentence = probe.found()
+    if key in _FOUND:
+        return recorder if _FOUND[key] is None else None
+    probe = _Probe(builder=RECORDING[name], starts=starts[:n_lanes], splits=splits, recorder=recorder)
+    against, sentence = probe.found()
+    # Memory is short for a while only: the next cohort of the form asks again, though the log need not say so again.
+    if against != NO_MEMORY:
         _FOUND[key] = against
+    if sentence not in _TOLD:
+        _TOLD.add(sentence)
         _LOG.info("%s", sentence)
-    return recorder if _FOUND[key] is None else None
+    return recorder if against is None else None
 
 
 @dataclass(kw_only=True)
@@ -69,7 +80,7 @@ class _Probe:
         try:
             against = self._difference() or self._loss_of_pace()
         except torch.OutOfMemoryError:
-            against = "there is no memory for lanes to try it with"
+            against = NO_MEMORY
         if against is not None:
             return against, f"{what} are issued by Python, not replayed: {against}."
         return None, f"{what} are replayed from a recording: {self._gain}."
@@ -83,12 +94,16 @@ class _Probe:
         return watched.refusal or difference
 
     def _loss_of_pace(self) -> str | None:
+        watched = _Watched(recorder=self.recorder)
         replayed, issued = paces(
-            self.builder(self.splits, stacks=True, recorder=self.recorder),
+            self.builder(self.splits, stacks=True, recorder=watched),
             self.builder(self.splits, stacks=True, recorder=None),
             self.starts,
             self.splits,
+            n_least=TIMED_STEPS,
         )
+        if watched.refusal is not None:
+            return watched.refusal
         self._gain = f"one takes {replayed * 1e3:.2f} ms so, and {issued * 1e3:.2f} ms if issued by Python"
         return None if replayed * GAIN_WORTH_IT < issued else self._gain
 
@@ -106,6 +121,9 @@ class _Watched:
     def record(self, step: Callable[[], Results]) -> tuple[Results, Callable[[], None]]:
         try:
             return self.recorder.record(step)
+        except torch.OutOfMemoryError:
+            self.refusal = NO_MEMORY
+            raise
         except RuntimeError as error:
             self.refusal = f"they cannot be recorded ({said(error)})"
             raise

@@ -280,12 +280,26 @@ def _gradients(outputs: Tensor, of_outputs: Tensor, leaves: Sequence[Tensor]) ->
     """Of each lane's loss, from those of its outputs, which depend on its own slices of ``leaves`` only."""
     trained = [leaf for leaf in leaves if leaf.requires_grad]
     found = torch.autograd.grad(outputs, trained, of_outputs, allow_unused=True)
-    # Fused optimizers read memory as it lies, so a gradient must lie as its parameter does.
-    return [_laid_out(gradient) for gradient in found]
+    return _each_its_own(found)
 
 
-def _laid_out(gradient: Tensor | None) -> Tensor | None:
-    return None if gradient is None else gradient.contiguous()
+def _each_its_own(gradients: Sequence[Tensor | None]) -> Gradients:
+    """``gradients``, none of which shares memory with another: an update in place would change that one, too.
+
+    Those of two parameters that are added up are one and the same tensor, or views of one.
+    """
+    own: Gradients = []
+    storages = set()
+    for gradient in gradients:
+        if gradient is None:
+            own.append(None)
+            continue
+        # Fused optimizers read memory as it lies, so a gradient must lie as its parameter does.
+        laid_out = gradient.contiguous()
+        storage = laid_out.untyped_storage().data_ptr()
+        own.append(laid_out.clone() if storage in storages else laid_out)
+        storages.add(storage)
+    return own
 
 
 def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:

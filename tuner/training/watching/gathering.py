@@ -211,7 +211,8 @@ class Gatherer:
             if self.ear.validation is not None and "validation" not in left_out:
                 with left_out.unless_it_fails("validation", NO_VALIDATION):
                     reading = dataclasses.replace(reading, validation=self._graded(self.ear.validation, form))
-                    if self._leaks is not None:
+                if self._leaks is not None and "inflation" not in left_out:
+                    with left_out.unless_it_fails("inflation", "what the leak adds is not measured"):
                         inflation = self.ear.validation.inflation(self._model, self._leaks)
                         reading = dataclasses.replace(reading, inflation=inflation)
         return reading

@@ -82,6 +82,8 @@ class Validation:
         self.y: Tensor | None = None
         self.kept_y: Tensor | None = None
         """The targets of ``x``."""
+        self._largest = EVALUATION_BATCH
+        """Samples of the largest minibatch that the model has taken."""
         if isinstance(given, tuple | list) and len(given) == 2 and _are_arrays(given):
             x, y = (torch.as_tensor(part) for part in given)
             if len(x) != len(y):
@@ -113,6 +115,7 @@ class Validation:
                 inputs.append(x)
         if not outputs or not all(isinstance(y, Tensor) for y in targets):
             return None
+        self._largest = max(map(len, targets))
         self._remember(inputs, targets)
         return Graded(outputs=torch.cat(outputs), targets=torch.cat(targets))
 
@@ -127,6 +130,7 @@ class Validation:
             lambda x: answers(called(Call(args=(x.to(device),))))[None].cpu(),
             self.x,
             self.kept_y,
+            batch=self._largest,
         )
         return found
 

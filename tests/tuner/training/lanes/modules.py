@@ -118,6 +118,24 @@ class LearnedScale(nn.Module):
         return self.scale * self.inner(x)
 
 
+class AddedWeights(nn.Module):
+    """Its weight and its bias are sums, whose terms' gradients are one tensor, or parts of one."""
+
+    def __init__(self, config: TrainingConfig, input_shape: Shape, n_outputs: int) -> None:
+        super().__init__()
+        n_inputs, n_upper = math.prod(input_shape), config.width // 2
+        self.weight = nn.Parameter(torch.randn(config.width, n_inputs) / n_inputs)
+        self.change = nn.Parameter(torch.randn(config.width, n_inputs) / n_inputs)
+        self.bias = nn.Parameter(torch.zeros(config.width))
+        self.upper = nn.Parameter(torch.zeros(n_upper))
+        self.lower = nn.Parameter(torch.zeros(config.width - n_upper))
+        self.head = nn.Linear(config.width, n_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias + torch.cat([self.upper, self.lower])
+        return self.head(functional.relu(functional.linear(x.flatten(1), self.weight + self.change, bias)))
+
+
 VECTORIZING = (
     plain_mlp,
     LearnedScale,

@@ -66,10 +66,10 @@ class Alone:
 class Together:
     """The same lanes in an engine, and alone; every step is compared."""
 
-    def __init__(self, alone: Sequence[Alone], splits: Splits) -> None:
+    def __init__(self, alone: Sequence[Alone], splits: Splits, *, stacks: bool | None = None) -> None:
         self.alone = list(alone)
         self.splits = splits
-        self.engine = FunctionalEngine(splits)
+        self.engine = FunctionalEngine(splits, stacks=stacks)
         self.engine.add([lane.start() for lane in alone])
         self.n_steps = 0
 

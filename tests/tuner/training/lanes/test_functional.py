@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.tuner.training.lanes.contracts import EngineContract
 from tests.tuner.training.lanes.modules import (
     VECTORIZING,
+    AddedWeights,
     DependsOnTheConfig,
     batch_norm_mlp,
     dropout_mlp,
@@ -69,6 +70,24 @@ def test_lanes_of_a_users_module_do_what_each_does_alone(
     """Over 50 steps in float64 losses, norms, layers, weights, buffers and optimizer agree within 1e-9."""
     together = Together([Alone(config, builder, splits) for config in UNEQUAL], splits)
     assert together.steps(50, has_own_samples=has_own_samples) == {}
+    assert together.states_apart() == {}
+
+
+@pytest.mark.parametrize("n_lanes", [1, 3])
+@pytest.mark.parametrize("stacks", [False, True], ids=["in_turn", "stacked"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+def test_gradients_that_share_memory_are_used_once_each(
+    optimizer: str, stacks: bool, n_lanes: int, splits: Splits
+) -> None:
+    """autograd has one tensor for both parameters of a sum: clipping and decay count once for each of the two."""
+    configs = [
+        dataclasses.replace(
+            config, optimizer=optimizer, weight_decay=0.01, clip_norm=0.2, epsilon=1e-3, nesterov=False
+        )
+        for config in UNEQUAL[:n_lanes]
+    ]
+    together = Together([Alone(config, AddedWeights, splits) for config in configs], splits, stacks=stacks)
+    assert together.steps(6) == {}
     assert together.states_apart() == {}
 
 

@@ -233,6 +233,23 @@ def test_memory_that_ends_is_told_in_a_sentence(caplog: pytest.LogCaptureFixture
     assert "there is no memory for lanes to try it with." in caplog.text
 
 
+def test_a_refused_recording_leaves_the_device_as_it_was() -> None:
+    """The current stream and random numbers are as before, and what can be recorded still is, in the same pool."""
+    graphs, x = CudaGraphs(device()), torch.ones(4, device=device())
+    graphs.warm_up(lambda: (x + 1,))
+    before = torch.cuda.current_stream()
+    # It waits for the device, which ends the capture.
+    with pytest.raises(RuntimeError, match="captur"):
+        graphs.record(lambda: (x + float(x.sum()),))
+    assert torch.cuda.current_stream() == before
+    assert torch.rand(3, device=device()).isfinite().all()
+    (found,), replay = graphs.record(lambda: (x + 1,))
+    x.fill_(4)
+    replay()
+    assert found.tolist() == [5.0] * 4
+    assert torch.cuda.current_stream() == before
+
+
 def test_each_layout_of_a_step_has_its_recording() -> None:
     """Lanes that share their samples in one step and not in the next have the numbers of steps that are issued."""
     both = [engine_of(MlpEngine, lanes_of("sgd"), each) for each in (CudaGraphs(device()), None)]

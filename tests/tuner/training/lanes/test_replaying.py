@@ -39,6 +39,23 @@ class Full(RecordedCalls):
         raise torch.OutOfMemoryError("CUDA out of memory (fake).")
 
 
+class FullWhileItRecords(RecordedCalls):
+    """After so many recordings; what warms up still has room."""
+
+    n_before = 0
+
+    def record(self, step: Callable[[], Results]) -> tuple[Results, Callable[[], None]]:
+        if self.n_recorded < self.n_before:
+            return super().record(step)
+        raise torch.OutOfMemoryError("CUDA out of memory (fake).")
+
+
+class FullWhileItIsTimed(FullWhileItRecords):
+    """The comparison records two forms: samples that lanes share, and those of each its own."""
+
+    n_before = 2
+
+
 class LooksAtValues(nn.Module):
     """What a recording would get wrong, if it did not refuse it."""
 
@@ -53,13 +70,14 @@ class LooksAtValues(nn.Module):
 @pytest.fixture(autouse=True)
 def nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replaying, "_FOUND", {})
+    monkeypatch.setattr(replaying, "_TOLD", set())
 
 
 @pytest.fixture
 def paces(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds of a step that is replayed, and of one that is issued."""
     seconds = [1e-3, 2e-3]
-    monkeypatch.setattr(replaying, "paces", lambda *_: tuple(seconds))
+    monkeypatch.setattr(replaying, "paces", lambda *_, **__: tuple(seconds))
     return seconds
 
 
@@ -110,6 +128,7 @@ def test_equal_and_faster_is_replayed(
         (Wrong, "not replayed: replayed, losses are "),
         (Refusing, "not replayed: they cannot be recorded (RuntimeError: operation not permitted when"),
         (Full, "not replayed: there is no memory for lanes to try it with."),
+        (FullWhileItRecords, "not replayed: there is no memory for lanes to try it with."),
     ],
 )
 def test_else_it_is_issued(
@@ -122,6 +141,42 @@ def test_else_it_is_issued(
     (sentence,) = told(caplog)
     assert reason in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("full", [Full, FullWhileItRecords])
+def test_that_memory_was_short_is_not_kept(
+    full: type[RecordedCalls], paces: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once however often it happens, and steps are replayed as soon as there is room."""
+    del paces
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            assert recorder_for("mlp", starts_of(), splits_of(), full()) is None
+        assert len(told(caplog)) == 1
+        recorder = RecordedCalls()
+        assert recorder_for("mlp", starts_of(), splits_of(), recorder) is recorder
+    assert "are replayed from a recording" in told(caplog)[1]
+
+
+def test_memory_that_ends_while_steps_are_timed_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Not as a loss of pace, which would be kept."""
+    recorder = FullWhileItIsTimed()
+    with caplog.at_level(logging.INFO):
+        assert recorder_for("mlp", starts_of(), splits_of(), recorder) is None
+    assert recorder.n_recorded == 2
+    assert "not replayed: there is no memory for lanes to try it with." in told(caplog)[0]
+    assert replaying._FOUND == {}
+
+
+def test_any_other_answer_is_kept_and_said_once(paces: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    """A form that cannot be recorded is not tried again."""
+    del paces
+    recorder = RecordedCalls()
+    with caplog.at_level(logging.INFO):
+        assert recorder_for("mlp", starts_of(), splits_of(), Refusing()) is None
+        assert recorder_for("mlp", starts_of(), splits_of(), recorder) is None
+    assert recorder.n_recorded == 0
+    assert len(told(caplog)) == 1
 
 
 def test_what_gains_nothing_is_issued(paces: list[float], caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
 
 import tuner
 from search_spaces.errors import ConfigurationError
@@ -71,6 +73,30 @@ def test_a_model_that_refuses_our_passes_trains_on(model: type[nn.Module], given
     assert watch.telemetry.step_series("train_loss") == pytest.approx(losses, rel=1e-5)
     assert all(row.validation_loss != row.validation_loss for row in watch.telemetry.epochs)  # NaN
     watch.findings()
+
+
+class OfFewSamples(nn.Module):
+    """Takes no more than a minibatch at a time, as one that just fits into memory."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.inner, self.most = network(), most
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.most:
+            raise RuntimeError(f"no room for {len(x)}")
+        outputs: Tensor = self.inner(x)
+        return outputs
+
+
+def test_what_a_leak_adds_is_measured_in_minibatches_of_the_users_size() -> None:
+    """No pass is larger than those that the model has taken; and validation is there in every epoch."""
+    x, y = validation()
+    copies = TensorDataset(torch.cat([digits()[0][:160], x[160:]]), torch.cat([digits()[1][:160], y[160:]]))
+    watch, _losses = trained(OfFewSamples(BATCH), validation=DataLoader(copies, batch_size=BATCH))
+    assert not any("leak" in reason or "validation" in reason for reason in watch.left_out)
+    assert all(math.isfinite(row.validation_loss) for row in watch.telemetry.epochs)
+    assert math.isfinite(watch.telemetry.epochs[-1].copy_inflation)
 
 
 def test_a_loss_function_that_fails_on_our_samples_is_left_out() -> None:
