@@ -108,10 +108,10 @@ class TestBehind:
         self, ours: WriteBehindStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Between flushes the picture of other workers' trials is at most `FRESH_SECONDS` old."""
+        now = write_behind.time.monotonic()
+        monkeypatch.setattr(write_behind.time, "monotonic", lambda: now)  # a slow disk is no while that passed
         ours.get_all_trials(1)
         elsewhere(ours).create_new_trial(1)
-        now = write_behind.time.monotonic()
-        monkeypatch.setattr(write_behind.time, "monotonic", lambda: now)
         assert ours.get_all_trials(1) == []
         now += write_behind.FRESH_SECONDS
         assert len(ours.get_all_trials(1)) == 1
