@@ -109,7 +109,9 @@ class TestBehind:
     ) -> None:
         """Between flushes the picture of other workers' trials is at most `FRESH_SECONDS` old."""
         now = write_behind.time.monotonic()
-        monkeypatch.setattr(write_behind.time, "monotonic", lambda: now)  # a slow disk is no while that passed
+        monkeypatch.setattr(
+            write_behind.time, "monotonic", lambda: now
+        )  # a slow disk is no while that passed
         ours.get_all_trials(1)
         elsewhere(ours).create_new_trial(1)
         assert ours.get_all_trials(1) == []
