@@ -1,9 +1,10 @@
 """What loops of several transfer sets share: optimizers, schedules, data in a wrong order, and the end."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -37,6 +38,12 @@ class Plan(Protocol):
     def decay(self) -> float: ...
     @property
     def clip_norm(self) -> float: ...
+    @property
+    def n_train(self) -> int | None: ...
+    @property
+    def fault(self) -> str: ...
+    @property
+    def strength(self) -> float: ...
 
 
 class Loop(Protocol):
@@ -49,6 +56,30 @@ class Loop(Protocol):
     def run(self) -> tuple[StudyRecord, float]:
         """What the watch saw, and the last validation accuracy as the loop itself would report it."""
         ...
+
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+def tensors_of(
+    plan: Plan,
+    arrays: Arrays,
+    faults: Mapping[str, Callable[[Arrays, float, np.random.Generator], Arrays]],
+    *,
+    seed: Sequence[int],
+) -> dict[str, Tensor]:
+    """The data of a training: as many samples as it has, and with the fault of the data that was planted in it.
+
+    Args:
+        arrays: x_train, y_train and so on.
+        faults: of the data, by name.
+        seed: of the fault.
+    """
+    if plan.n_train is not None:
+        arrays = {**arrays, **{name: arrays[name][: plan.n_train] for name in ("x_train", "y_train")}}
+    if plan.fault in faults:
+        arrays = faults[plan.fault](arrays, plan.strength, np.random.default_rng(seed))
+    return {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
 
 
 def watched_run(

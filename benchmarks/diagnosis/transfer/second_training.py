@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -14,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import tuner
 from benchmarks.diagnosis.runs import Run
 from benchmarks.diagnosis.transfer.evaluating import evaluated
-from benchmarks.diagnosis.transfer.loop_parts import optimizer_of, share_of_rate, watched_run
+from benchmarks.diagnosis.transfer.loop_parts import optimizer_of, share_of_rate, tensors_of, watched_run
 from benchmarks.diagnosis.transfer.second_data import DATA_FAULTS, arrays_of
 from benchmarks.diagnosis.transfer.second_networks import network, trained_parameters
 from benchmarks.diagnosis.transfer.second_recipe import Recipe
@@ -26,20 +25,11 @@ N_ACCUMULATED = 2
 def train(recipe: Recipe, name: str, *, seed: int, probed: bool = True) -> Run:
     """Train ``recipe`` under `tuner.watch`, and look at the test part; sets torch's global random state."""
     started = time.perf_counter()
-    tensors = _tensors(recipe, seed)
+    tensors = tensors_of(recipe, arrays_of(recipe.task, seed=seed), DATA_FAULTS, seed=[seed, 12])
     torch.manual_seed(seed)
     return watched_run(
         _Loop(recipe, tensors), recipe, name, tensors, seed=seed, probed=probed, started=started
     )
-
-
-def _tensors(recipe: Recipe, seed: int) -> dict[str, Tensor]:
-    arrays = arrays_of(recipe.task, seed=seed)
-    if recipe.n_train is not None:
-        arrays = {**arrays, **{name: arrays[name][: recipe.n_train] for name in ("x_train", "y_train")}}
-    if recipe.fault in DATA_FAULTS:
-        arrays = DATA_FAULTS[recipe.fault](arrays, recipe.strength, np.random.default_rng([seed, 12]))
-    return {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
 
 
 class _Loop:

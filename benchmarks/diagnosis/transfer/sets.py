@@ -1,6 +1,7 @@
 """The transfer sets by name."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from benchmarks.diagnosis.runs import Run
 from benchmarks.diagnosis.transfer import fifth, first, fourth, second, third
@@ -10,6 +11,9 @@ from benchmarks.diagnosis.transfer.fourth_recipe import Recipe as FourthRecipe
 from benchmarks.diagnosis.transfer.second_recipe import Recipe as SecondRecipe
 from benchmarks.diagnosis.transfer.third_recipe import Recipe as ThirdRecipe
 from benchmarks.diagnosis.transfer.transfer_set import TransferSet
+from studies.diagnosis import CauseName
+
+RecipeT = TypeVar("RecipeT", SecondRecipe, ThirdRecipe, FourthRecipe, FifthRecipe)
 
 
 def _train_first(recipe: FirstRecipe, name: str, seed: int) -> Run:
@@ -43,6 +47,16 @@ def _train_fifth(recipe: FifthRecipe, name: str, seed: int) -> Run:
     return train(recipe, name, seed=seed)
 
 
+def _by_strength(
+    faulty: Mapping[CauseName, tuple[RecipeT, RecipeT]],
+) -> Mapping[str, tuple[CauseName, RecipeT]]:
+    return {
+        f"{cause}, {recipe.family}, {strength}": (cause, recipe)
+        for cause, recipes in faulty.items()
+        for strength, recipe in zip(("mild", "strong"), recipes, strict=True)
+    }
+
+
 FIRST = TransferSet(
     name="first",
     about="residual and convolutional networks on digits, a made table, and spirals",
@@ -63,11 +77,7 @@ SECOND = TransferSet(
         "ranges, and on digits by rows, in five kinds of loops"
     ),
     healthy=second.HEALTHY,
-    faulty={
-        f"{cause}, {recipe.family}, {strength}": (cause, recipe)
-        for cause, recipes in second.FAULTY.items()
-        for strength, recipe in zip(("mild", "strong"), recipes, strict=True)
-    },
+    faulty=_by_strength(second.FAULTY),
     healthy_seeds=(200, 201, 202),
     faulty_seeds=(200, 201, 202),
     train=_train_second,
@@ -79,11 +89,7 @@ THIRD = TransferSet(
         "intervals, moons, clusters, symbols, shapes and bags, and on digits by size, in four kinds of loops"
     ),
     healthy=third.HEALTHY,
-    faulty={
-        f"{cause}, {recipe.family}, {strength}": (cause, recipe)
-        for cause, recipes in third.FAULTY.items()
-        for strength, recipe in zip(("mild", "strong"), recipes, strict=True)
-    },
+    faulty=_by_strength(third.FAULTY),
     healthy_seeds=(300, 301, 302),
     faulty_seeds=(300, 301),
     train=_train_third,
@@ -96,11 +102,7 @@ FOURTH = TransferSet(
         "remainders, in four kinds of loops"
     ),
     healthy=fourth.HEALTHY,
-    faulty={
-        f"{cause}, {recipe.family}, {strength}": (cause, recipe)
-        for cause, recipes in fourth.FAULTY.items()
-        for strength, recipe in zip(("mild", "strong"), recipes, strict=True)
-    },
+    faulty=_by_strength(fourth.FAULTY),
     healthy_seeds=(400, 401, 402),
     faulty_seeds=(400, 401),
     train=_train_fourth,
@@ -113,11 +115,7 @@ FIFTH = TransferSet(
         "surveys, parcels and spectra, and on digits by form, in five kinds of loops"
     ),
     healthy=fifth.HEALTHY,
-    faulty={
-        f"{cause}, {recipe.family}, {strength}": (cause, recipe)
-        for cause, recipes in fifth.FAULTY.items()
-        for strength, recipe in zip(("mild", "strong"), recipes, strict=True)
-    },
+    faulty=_by_strength(fifth.FAULTY),
     healthy_seeds=(500, 501, 502),
     faulty_seeds=(500, 501),
     train=_train_fifth,

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -14,7 +13,13 @@ from torch.utils.data import DataLoader, TensorDataset
 import tuner
 from benchmarks.diagnosis.runs import Run
 from benchmarks.diagnosis.transfer.evaluating import evaluated
-from benchmarks.diagnosis.transfer.loop_parts import by_label, optimizer_of, share_of_rate, watched_run
+from benchmarks.diagnosis.transfer.loop_parts import (
+    by_label,
+    optimizer_of,
+    share_of_rate,
+    tensors_of,
+    watched_run,
+)
 from benchmarks.diagnosis.transfer.third_data import DATA_FAULTS, arrays_of
 from benchmarks.diagnosis.transfer.third_networks import network
 from benchmarks.diagnosis.transfer.third_recipe import Recipe
@@ -24,20 +29,11 @@ from studies.records import StudyRecord
 def train(recipe: Recipe, name: str, *, seed: int, probed: bool = True) -> Run:
     """Train ``recipe`` under `tuner.watch`, and look at the test part; sets torch's global random state."""
     started = time.perf_counter()
-    tensors = _tensors(recipe, seed)
+    tensors = tensors_of(recipe, arrays_of(recipe.task, seed=seed), DATA_FAULTS, seed=[seed, 22])
     torch.manual_seed(seed)
     return watched_run(
         _Loop(recipe, tensors), recipe, name, tensors, seed=seed, probed=probed, started=started
     )
-
-
-def _tensors(recipe: Recipe, seed: int) -> dict[str, Tensor]:
-    arrays = arrays_of(recipe.task, seed=seed)
-    if recipe.n_train is not None:
-        arrays = {**arrays, **{name: arrays[name][: recipe.n_train] for name in ("x_train", "y_train")}}
-    if recipe.fault in DATA_FAULTS:
-        arrays = DATA_FAULTS[recipe.fault](arrays, recipe.strength, np.random.default_rng([seed, 22]))
-    return {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
 
 
 class _Loop:
