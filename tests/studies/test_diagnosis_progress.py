@@ -22,7 +22,7 @@ from studies.diagnosis.signs import Signs
 from studies.diagnosis.slowness import expected_gain
 from studies.diagnosis.thresholds import Threshold
 from studies.readings import NAN
-from studies.records import TrialRecord
+from studies.records import Outcome, TrialRecord
 from tests.made_trials import DATA, LN10, study_of, trial_of, with_steps
 
 FLATTENING = (1.0, 0.7, 0.55, 0.48, 0.45, 0.435, 0.43, 0.428)
@@ -216,3 +216,12 @@ def test_no_fit_excuses_a_handful_of_steps_that_promise_much(
     losses = (1.6, 1.2, 0.95, 0.75, 0.6, 0.5, 0.42, 0.36)
     trial = short(fit=0.3, losses=losses, accuracy=0.94, n_steps=n_steps, n_validation=n_validation)
     assert (named(trial)[:1] == [CauseName.BATCH_TOO_LARGE]) is is_said
+
+
+def test_that_a_pruned_training_ends_short_is_the_pruners_doing() -> None:
+    """The same curves of one that was let to its end are a fault."""
+    assert fault(short()) is not None
+    pruned = dataclasses.replace(short(), state="pruned", outcome=Outcome.PRUNED)
+    (finding,) = diagnose_record(study_of(pruned), 0)
+    assert (finding.symptom, finding.severity) == ("slow_training", Severity.NOTE)
+    assert finding.sentence.startswith("The training was pruned short of what it could be")

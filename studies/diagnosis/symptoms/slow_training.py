@@ -30,7 +30,10 @@ _HARMLESS = (
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
-    """A fit that is as poor on train as on validation, still falling or cut off by its schedule."""
+    """A fit that is as poor on train as on validation, still falling or cut off by its schedule.
+
+    A note where a pruner ended it: that it ends short is the pruner's doing.
+    """
     signs = Signs(trial=trial)
     if not signs.rows or has_diverged(trial) or _fell_from_a_burst(signs) or restraint(signs):
         return None
@@ -38,14 +41,15 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     if not found:
         return None
     causes = causes_of(found)
-    is_harmless = _costs_nothing(signs, causes)
+    is_harmless, is_pruned = _costs_nothing(signs, causes), trial.state == "pruned"
+    ends = "was pruned" if is_pruned else "ends"
     return Finding(
         trial=trial.number,
         symptom=NAME,
-        severity=Severity.NOTE if is_harmless else Severity.WARNING,
+        severity=Severity.NOTE if is_harmless or is_pruned else Severity.WARNING,
         sentence=_HARMLESS
         if is_harmless
-        else f"The training ends short of what it could be ({fit_in_words(signs)}): {_SAID[causes[0].name]}.",
+        else f"The training {ends} short of what it could be ({fit_in_words(signs)}): {_SAID[causes[0].name]}.",
         causes=causes,
         evidence=evidence_of(found),
         remedies=remedies_for(causes, signs.situation),
