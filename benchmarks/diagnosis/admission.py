@@ -36,7 +36,8 @@ class Admission:
     is_faulty: bool
     """It hurts."""
     is_contested: bool = False
-    """Listed as healthy, yet far worse than the base: scored as neither."""
+    """Listed as healthy, yet far worse than the base, or a fault whose healthy twin is not what it was when it was
+    listed, so that nothing shows what the fault costs: scored as neither."""
     gap: float
     """How much worse than the healthy twin, in the metric's unit: a mean over seeds."""
     p_value: float
@@ -66,10 +67,11 @@ def admitted(case: Case, runs: Sequence[Run], references: Sequence[Run]) -> Admi
     hurts = p_value < P_VALUE and effect >= EFFECT
     misreports = case.metric == "misreport" and _misreports(runs)
     is_healthy = case.cause is None
+    sound, of_sound = (case, runs) if is_healthy else (case.reference, references)
     return Admission(
         case=case.name,
         is_faulty=not is_healthy and (hurts or misreports),
-        is_contested=is_healthy and (float(gaps.mean()) > HEALTHY_MARGIN or _has_fallen(case, runs)),
+        is_contested=_has_fallen(sound, of_sound) or (is_healthy and float(gaps.mean()) > HEALTHY_MARGIN),
         gap=float(gaps.mean()),
         p_value=p_value,
         effect=effect,

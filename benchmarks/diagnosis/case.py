@@ -129,6 +129,8 @@ class Case:
     """The name of the healthy training, where that is a case with a name of its own."""
     reached: float = field(default=math.nan, compare=False)
     """The test accuracy with which a healthy training was listed as sound; NaN where the list does not say."""
+    twin_reached: float = field(default=math.nan, compare=False)
+    """The same of its healthy twin."""
 
     def __post_init__(self) -> None:
         if self.architecture not in BASES:
@@ -152,6 +154,7 @@ class Case:
             cause=None,
             architecture=self.architecture,
             setup=self.healthy,
+            reached=self.twin_reached,
         )
 
     def config(self, seed: int) -> dict[str, Any]:

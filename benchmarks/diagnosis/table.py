@@ -55,7 +55,9 @@ def left_out(scored: Scored) -> list[str]:
     contested = [name for name, each in scored.admissions.items() if each.is_contested]
     lines = [f"Planted, but does no harm (counts as healthy): {', '.join(harmless)}"] if harmless else []
     return lines + (
-        [f"Listed as healthy, but far worse than its base (left out): {', '.join(contested)}"]
+        [
+            f"Listed as healthy, but far worse than its base, or with such a twin (left out): {', '.join(contested)}"
+        ]
         if contested
         else []
     )

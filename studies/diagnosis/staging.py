@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from studies.diagnosis.finding import CauseName, Finding, Severity
+from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 
 FALSIFYING = frozenset(
@@ -72,7 +73,16 @@ def _with_harm_only(shown: Sequence[Shown]) -> list[Shown]:
     poor = [one for one in shown if one.is_soft and one.symptom.shows_harm]
     harmful = [one for one in shown if one.is_soft and one not in poor and _harms(one, hard, poor)]
     kept = [*hard, *harmful, *(poor if harmful else ())]
-    return [one if one in kept else one.at_most(Severity.NOTE) for one in shown]
+    return [one if one in kept else _without_harm(one) for one in shown]
+
+
+def _without_harm(one: Shown) -> Shown:
+    """A note; of an error in the code, which a reader would mend anyway, it says why it is no more."""
+    lowered = one.at_most(Severity.NOTE)
+    if not one.is_fault or one.finding.stage is not Stage.CODE:
+        return lowered
+    said = f"{one.finding.sentence} No harm shows that it alone explains."
+    return dataclasses.replace(lowered, finding=dataclasses.replace(lowered.finding, sentence=said))
 
 
 def _harms(anomaly: Shown, hard: Sequence[Shown], poor: Sequence[Shown]) -> bool:

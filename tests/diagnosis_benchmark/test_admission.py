@@ -72,3 +72,12 @@ def test_a_healthy_case_that_other_seeds_do_not_bear_out_is_contested() -> None:
     assert admitted(case, shaky, shaky).is_contested
     steady = [made_run(0.95), made_run(0.93), made_run(0.92)]
     assert not admitted(case, steady, steady).is_contested
+
+
+def test_a_fault_whose_twin_is_unsound_is_contested() -> None:
+    """On the seeds of the part the healthy twin fails as often: what the fault costs is not known."""
+    case = replace(case_named("label_noise/mlp/mild"), twin_reached=0.95)
+    shaky = [made_run(0.95), made_run(0.95), made_run(0.80), made_run(0.95), made_run(0.80)]
+    assert admitted(case, shaky, shaky).is_contested
+    steady = [made_run(0.95) for _ in range(5)]
+    assert not admitted(case, shaky, steady).is_contested

@@ -17,7 +17,7 @@ from tests.early_cases import (
     with_code,
     with_start,
 )
-from tests.made_trials import LN10, good_trial, study_of, trial_of
+from tests.made_trials import LN10, RISING, VALIDATION_LOSS, good_trial, study_of, trial_of
 from tests.studies.lone_trials import faults, the_finding
 
 
@@ -94,6 +94,25 @@ def test_a_loop_that_never_returns_to_train_mode_is_told_so() -> None:
     """The remedy names the call that is missing."""
     finding = the_finding(with_code(training_in_eval_mode_share=0.9))
     assert "model.train()" in (finding.remedies[0].action or "")
+
+
+def test_training_in_eval_mode_is_a_fault_where_harm_shows() -> None:
+    """Most networks of a good fit lose nothing without their dropout."""
+    noted = the_finding(with_code(training_in_eval_mode_share=0.9))
+    assert (noted.symptom, noted.severity) == ("evaluation_mode", Severity.NOTE)
+    assert noted.sentence.endswith("No harm shows that it alone explains.")
+    assert faults(with_code(stuck_trial(), training_in_eval_mode_share=0.9))[0] == "evaluation_mode"
+
+
+@pytest.mark.parametrize(("fit", "severity"), [(0.2, Severity.NOTE), (0.8, Severity.BLOCKER)])
+def test_gradients_that_nobody_zeroes_are_a_note_where_the_fit_is_good(
+    fit: float, severity: Severity
+) -> None:
+    """A momentum of one is no fault by itself: the rate may be small enough for it."""
+    probe = tuple(fit * loss for loss in VALIDATION_LOSS)
+    trial = trial_of(VALIDATION_LOSS, RISING, VALIDATION_LOSS, RISING, probe_loss=probe)
+    finding = the_finding(with_code(trial, stale_gradient_share=1.0))
+    assert (finding.symptom, finding.severity) == ("stale_gradients", severity)
 
 
 def test_an_optimizer_of_another_model_is_a_blocker() -> None:

@@ -150,10 +150,15 @@ def inflated(highest: float, error: float) -> TrialRecord:
     return with_data(trial, overlap_fraction=0.3)
 
 
-def never_cleared(share: float, error: float) -> TrialRecord:
-    n = len(RISING)
-    trial = trial_of(LEARNING, RISING, VALIDATION_LOSS, RISING, probe_accuracy=(1.0 - error,) * n)
-    return with_code(trial, stale_gradient_share=share)
+def never_cleared(fit: float, error: float = NAN) -> TrialRecord:
+    """The loss on the training data, read in eval mode, is ``fit`` times that on validation."""
+    n = len(VALIDATION_LOSS)
+    probe = {
+        "probe_loss": tuple(fit * loss for loss in VALIDATION_LOSS),
+        "probe_accuracy": (1.0 - error,) * n,
+    }
+    trial = trial_of(VALIDATION_LOSS, (0.8,) * n, VALIDATION_LOSS, (1.0 - error / 0.8,) * n, **probe)
+    return with_code(trial, stale_gradient_share=1.0)
 
 
 FLOOR = lowest_of_probabilities(LN10)
@@ -166,15 +171,15 @@ BOUNDARIES: dict[Threshold, tuple[Make, str, bool]] = {
         True,
     ),
     thresholds.STALE_TOO_LONG: (lambda x: with_code(stale_gradient_share=x), "stale_gradients", True),
-    thresholds.STALE_FOR_GOOD: (lambda x: never_cleared(x, 0.01), "stale_gradients", True),
-    thresholds.STALE_FIT_ERROR: (lambda x: never_cleared(0.9, x), "stale_gradients", True),
+    thresholds.STALE_FIT_ERROR: (lambda x: never_cleared(0.8, x), "stale_gradients", True),
+    thresholds.STALE_FIT_RATIO: (never_cleared, "stale_gradients", True),
     thresholds.EVALUATION_TRAIN_MODE_SHARE: (
         lambda x: with_code(evaluation_in_train_mode_share=x),
         "evaluation_mode_bug",
         True,
     ),
     thresholds.TRAINING_EVAL_MODE_SHARE: (
-        lambda x: with_code(training_in_eval_mode_share=x),
+        lambda x: with_code(stuck_trial(), training_in_eval_mode_share=x),
         "evaluation_mode_bug",
         True,
     ),

@@ -157,9 +157,18 @@ def misread(cost: float, **changes: Any) -> TrialRecord:
         (misread(0.014), FAULT),
         (misread(-0.014), FAULT),
         (misread(NAN), FAULT),
-        (misread(0.0, training_in_eval_mode_share=0.9), FAULT),
+        (misread(0.0, training_in_eval_mode_share=0.9), NOTE),
+        (misread(0.014, training_in_eval_mode_share=0.9), FAULT),
     ],
-    ids=["small", "small and better", "large", "large and better", "not read", "trained in eval mode too"],
+    ids=[
+        "small",
+        "small, better",
+        "large",
+        "large, better",
+        "not read",
+        "both modes, small",
+        "both modes, large",
+    ],
 )
 def test_evaluating_in_train_mode_is_a_fault_where_it_misleads(
     trial: TrialRecord, severity: Severity

@@ -22,7 +22,6 @@ def leaking(data: dict[str, Any], **inflation: float) -> TrialRecord:
     return with_data(trial_of(LEARNING, RISING, VALIDATION_LOSS, RISING, **curves), **data)
 
 
-@pytest.mark.parametrize("data", [COPIES, MOVED])
 @pytest.mark.parametrize(
     ("value", "error", "severity"),
     [
@@ -34,12 +33,28 @@ def leaking(data: dict[str, Any], **inflation: float) -> TrialRecord:
         (NAN, NAN, Severity.WARNING),  # not read
     ],
 )
-def test_copies_are_a_fault_by_what_they_add(
-    data: dict[str, Any], value: float, error: float, severity: Severity
-) -> None:
+def test_copies_are_a_fault_by_what_they_add(value: float, error: float, severity: Severity) -> None:
     """Unless it is surely little, they may make the validation accuracy too high."""
-    finding = the_finding(leaking(data, copy_inflation=value, copy_inflation_error=error))
+    finding = the_finding(leaking(COPIES, copy_inflation=value, copy_inflation_error=error))
     assert (finding.symptom, finding.severity) == ("leaking_data", severity)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "severity", "said"),
+    [
+        (0.037, 0.007, Severity.WARNING, "about 3.7 points too high."),
+        (0.013, 0.010, Severity.NOTE, "about 1.3 points too high."),  # it may be chance
+        (-0.010, 0.030, Severity.NOTE, "was not seen."),
+        (NAN, NAN, Severity.NOTE, "was not seen."),
+    ],
+)
+def test_moved_copies_are_a_fault_where_they_surely_add_something(
+    value: float, error: float, severity: Severity, said: str
+) -> None:
+    """To a network they are other samples."""
+    finding = the_finding(leaking(MOVED, copy_inflation=value, copy_inflation_error=error))
+    assert (finding.symptom, finding.severity) == ("leaking_data", severity)
+    assert finding.sentence.endswith(said)
 
 
 @pytest.mark.parametrize(

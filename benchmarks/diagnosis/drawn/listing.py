@@ -66,6 +66,7 @@ def faulty_case(name: str, cause: CauseName, base: Case, setup: Setup) -> Case:
         setup=setup,
         healthy=base.setup,
         twin=base.name,
+        twin_reached=base.reached,
         metric=METRICS.get(cause, "accuracy"),
     )
 

@@ -21,11 +21,14 @@ NAME = "evaluation_mode"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """Evaluations made in train mode, trainings made in eval mode, or two evaluations that disagree.
 
-    A note where only the evaluations are, and what they say is wrong by hardly more than its sampling error.
+    A note where only the evaluations are, and what they say is wrong by hardly more than its sampling error. Trainings
+    in eval mode are a fault where harm shows: without dropout most networks of a good fit lose nothing.
     """
-    seen = _trained_in_eval_mode(trial) or _unrepeatable(trial) or _evaluated_in_train_mode(trial)
-    if seen is None:
+    ways = (_trained_in_eval_mode(trial), _unrepeatable(trial), _evaluated_in_train_mode(trial))
+    found = [way for way in ways if way is not None]
+    if not found:
         return None
+    seen = max(found, key=lambda way: (way.misleads and way.hurts_by_itself, way.misleads))
     causes = (Cause(name=CauseName.EVALUATION_MODE_BUG, confidence=0.95),)
     return Finding(
         trial=trial.number,
@@ -35,6 +38,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         causes=causes,
         evidence=seen.evidence,
         remedies=remedies_for(causes, Situation(trial=trial)),
+        hurts_by_itself=seen.hurts_by_itself,
     )
 
 
@@ -45,6 +49,7 @@ class _Seen:
     sentence: str
     evidence: tuple[Evidence, ...]
     misleads: bool = True
+    hurts_by_itself: bool = True
 
 
 def _evaluated_in_train_mode(trial: TrialRecord) -> _Seen | None:
@@ -101,6 +106,7 @@ def _trained_in_eval_mode(trial: TrialRecord) -> _Seen | None:
     return _Seen(
         sentence=f"{share:.0%} of the training passes run in eval mode: dropout and batch statistics are off in them.",
         evidence=(crossed("training_in_eval_mode_share", share, limits.TRAINING_EVAL_MODE_SHARE),),
+        hurts_by_itself=False,
     )
 
 

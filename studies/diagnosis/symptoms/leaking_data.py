@@ -24,7 +24,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     """Samples that are in both splits, as they are or moved, or a few features that tell the class alone.
 
     So few copies that they cannot move an accuracy by a percent are a note; so is a leak of which this network was
-    measured to make nothing, or next to nothing.
+    measured to make nothing, or next to nothing. Copies that were moved a little are other samples to a network: they
+    are a fault only where they were measured to raise the validation accuracy.
     """
     data = data_of(trial)
     if data is None:
@@ -52,6 +53,13 @@ class _Leak:
     cause: Cause
     evidence: Evidence
     may_hurt: bool = True
+    needs_proof: bool = False
+    """Presumed harmless: it may hurt only where it surely adds something."""
+
+    @property
+    def doubt(self) -> str:
+        """Said where nothing was measured that would decide it."""
+        return " That this raises the validation accuracy was not seen." if self.needs_proof else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +75,11 @@ class _Inflation:
     def highest(self) -> float:
         """One-sided 95% bound."""
         return self.value + ONE_SIDED * self.error
+
+    @property
+    def is_sure(self) -> bool:
+        """More than nothing, by a one-sided 95% bound."""
+        return self.value - ONE_SIDED * self.error > 0.0
 
     @property
     def is_none(self) -> bool:
@@ -91,7 +104,8 @@ class _Inflation:
             return (
                 f" Given another sample's values there, this network loses {points:.1f} points of accuracy."
             )
-        return f" That makes the validation accuracy about {points:.1f} points too high."
+        makes = "makes" if self.is_sure else "may make"
+        return f" That {makes} the validation accuracy about {points:.1f} points too high."
 
 
 def _found(trial: TrialRecord, data: DataProbe) -> tuple[_Leak, ...]:
@@ -120,7 +134,9 @@ def _measured(leak: _Leak, trial: TrialRecord) -> _Leak:
         else _Inflation(value=best.copy_inflation, error=best.copy_inflation_error)
     )
     return dataclasses.replace(
-        leak, sentence=leak.sentence + inflation.sentence, may_hurt=not inflation.is_none
+        leak,
+        sentence=leak.sentence + (inflation.sentence or leak.doubt),
+        may_hurt=inflation.is_sure if leak.needs_proof else not inflation.is_none,
     )
 
 
@@ -141,6 +157,8 @@ def _moved(data: DataProbe) -> _Leak:
         sentence=f"{100 * share:.3g}% of the validation samples are in the train split too, {how}.",
         cause=Cause(name=CauseName.TRAIN_VALIDATION_OVERLAP, confidence=0.95),
         evidence=crossed("moved_fraction", share, limits.OVERLAP_FRACTION),
+        may_hurt=False,
+        needs_proof=True,
     )
 
 

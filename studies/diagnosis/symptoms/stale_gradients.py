@@ -17,9 +17,9 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     """More than a tenth of the backward passes add to gradients of steps already taken.
 
     Accumulation over several minibatches is none: those gradients have not been used yet. A blocker by itself where
-    gradients of many steps add up: what such a loop computes is not what it was written to, however long it goes
-    well. Zeroed at every second or third step it is a blocker where harm shows; so it is zeroed at every tenth, if
-    the network fits its training data all the same: the steps are longer, and that was not too much.
+    gradients of many steps add up and the network does not fit its training data. Where it does, and where they are
+    zeroed at every second or third step, it is a blocker if harm shows: the sum of all gradients is a momentum of one,
+    which a small rate bears, and longer steps may be none too long.
     """
     code = code_of(trial)
     if code is None or not code.stale_gradient_share > limits.STALE_SHARE.value:
@@ -34,14 +34,15 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         causes=causes,
         evidence=(crossed("stale_gradient_share", share, limits.STALE_SHARE),),
         remedies=remedies_for(causes, Situation(trial=trial)),
-        hurts_by_itself=share > limits.STALE_FOR_GOOD.value
-        or (share > limits.STALE_TOO_LONG.value and not _fits(trial)),
+        hurts_by_itself=share > limits.STALE_TOO_LONG.value and not _fits(trial),
     )
 
 
 def _fits(trial: TrialRecord) -> bool:
-    """Whether hardly an answer on the training data is wrong, in eval mode; False where that was not read."""
-    return Signs(trial=trial).late("probe_accuracy") >= 1.0 - limits.STALE_FIT_ERROR.value
+    """Whether the training data are fitted, or far better than those of validation; False where that was not read."""
+    signs = Signs(trial=trial)
+    has_few_errors = 1.0 - signs.late("probe_accuracy") < limits.STALE_FIT_ERROR.value
+    return has_few_errors or signs.fit_ratio < limits.STALE_FIT_RATIO.value
 
 
 SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CODE)

@@ -18,15 +18,15 @@ STALE_TOO_LONG = Threshold(
     source=f"{OWN}; up to 2/3 no more than three gradients add up, a step twice as long on average",
 )
 """Below, a fault only where harm shows."""
-STALE_FOR_GOOD = Threshold(
-    value=0.95,
-    unit="of the backward passes",
-    source=f"{OWN}; zeroed at every twentieth step or less often is as good as never",
-)
 STALE_FIT_ERROR = Threshold(
-    value=0.03,
+    value=0.02,
     unit="error on the training data in eval mode",
-    source=f"{OWN}; zeroed now and then, 0.018 and less where it did no harm, 0.1 and more where it did",
+    source=f"{OWN}; 0.019 and less where it did no harm, 0.027 and mostly 0.1 and more where it did",
+)
+STALE_FIT_RATIO = Threshold(
+    value=0.3,
+    unit="late loss or error on the training data / on validation",
+    source=f"{OWN}; 0.32 and less where it did no harm, 0.34 and mostly 0.8 and more where it did",
 )
 EVALUATION_TRAIN_MODE_SHARE = Threshold(
     value=0.9,
