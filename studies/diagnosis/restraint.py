@@ -15,6 +15,8 @@ Rule = Callable[[Signs], Suspicion | None]
 
 HOPELESS_DROPOUT = 0.65
 """Of the units: two layers pass on an eighth of the paths (own design; beyond the usual 0.1 to 0.5)."""
+ONE_UNIT = 1.5
+"""Units, as estimated from untrained weights: to about a tenth."""
 
 
 def restraint(signs: Signs) -> tuple[Suspicion, ...]:
@@ -101,8 +103,9 @@ def _undercapacity(signs: Signs) -> Suspicion | None:
 def _few_units(signs: Signs) -> Evidence | None:
     """By the config, or by the untrained weights of a network whose config nobody told.
 
-    Of those all hidden layers must be narrow: a gate or a pooling of one unit is no bottleneck. In a model of the
-    user's own (``module:function``) nobody knows what a width is: of channels nine are a sound network.
+    Of those all hidden layers must be narrow, or the last one, with fewer units than there are classes: a gate or a
+    pooling of one unit is no bottleneck. In a model of the user's own (``module:function``) nobody knows what a width
+    is: of channels nine are a sound network.
     """
     width = signs.situation.number("width")
     if signs.situation.number("depth") == 0.0 and signs.situation.choice("model") != "cnn":
@@ -115,9 +118,12 @@ def _few_units(signs: Signs) -> Evidence | None:
         return crossed("width", width, limits.SMALL_WIDTH) if is_few else None
     probe = signs.telemetry.step_zero
     units = [n_units(layer) for layer in probe.layers[:-1]] if probe is not None else []
-    if not units or not all(each < limits.NARROW_LAYERS.value for each in units):
+    if not units:
         return None
-    return crossed("hidden_units", max(units), limits.NARROW_LAYERS)
+    if all(each < limits.NARROW_LAYERS.value for each in units):
+        return crossed("hidden_units", max(units), limits.NARROW_LAYERS)
+    is_bottleneck = ONE_UNIT < units[-1] < min(limits.NARROW_LAYERS.value, _n_classes(signs))
+    return crossed("hidden_units", units[-1], limits.NARROW_LAYERS) if is_bottleneck else None
 
 
 def _n_classes(signs: Signs) -> int:

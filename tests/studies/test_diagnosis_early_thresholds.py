@@ -161,6 +161,13 @@ def never_cleared(fit: float, error: float = NAN) -> TrialRecord:
     return with_code(trial, stale_gradient_share=1.0)
 
 
+def copied(share: float) -> TrialRecord:
+    """A training that falls short of 0.9, in a network of which ``share`` of the first layer's units are copies."""
+    trial = trial_of(LEARNING, RISING, VALIDATION_LOSS, (0.85,) * len(RISING))
+    twins = layers(twin_fraction=(share, 0.0, 0.0), weight_gain=(1.4, 1.4, 1.4))
+    return with_start(trial, layers=twins)
+
+
 FLOOR = lowest_of_probabilities(LN10)
 ONE_OF = {"train_class_counts": (500, 500), "validation_class_counts": (125, 125)}
 BOUNDARIES: dict[Threshold, tuple[Make, str, bool]] = {
@@ -245,6 +252,7 @@ BOUNDARIES: dict[Threshold, tuple[Make, str, bool]] = {
         "bad_initialization",
         True,
     ),
+    thresholds.ALL_TWINS: (copied, "bad_initialization", True),
     thresholds.COLLAPSED_WEIGHTS: (collapsing, "vanishing_gradients", True),
     thresholds.GROWTH_PER_LAYER: (growing, "exploding_gradients", True),
     thresholds.EXPLODING_RATIO: (

@@ -133,9 +133,9 @@ def burst(growth: float, accuracy: float = 0.85, fit: float = 0.4, times: float 
 @pytest.mark.parametrize(
     ("growth", "accuracy", "fit", "found"),
     [
-        (1.8, 0.85, 0.2, True),
-        (1.6, 0.85, 0.2, False),
-        (1.8, 0.97, 0.2, False),
+        (2.0, 0.85, 0.2, True),
+        (1.8, 0.85, 0.2, False),
+        (2.0, 0.97, 0.2, False),
         (1.5, 0.85, 0.9, True),
     ],
 )

@@ -203,6 +203,14 @@ def test_a_gate_of_one_unit_is_no_bottleneck() -> None:
     assert restrained(narrow(3.0)) == []
 
 
+def test_a_last_hidden_layer_of_fewer_units_than_classes_is_a_bottleneck() -> None:
+    """However wide the layers before it are; two classes need no more than two."""
+    bottle = narrow(16.0, 32.0, 2.0, 10.0)
+    assert restrained(with_data(bottle, train_class_counts=(100,) * 10)) == ["undercapacity"]
+    assert restrained(with_data(bottle, train_class_counts=(500,) * 2)) == []
+    assert restrained(with_data(narrow(16.0, 32.0, 1.0, 10.0), train_class_counts=(100,) * 10)) == []
+
+
 def test_unread_weights_blame_no_width() -> None:
     """A layer whose weights were not read may be wide."""
     trial = with_start(narrow(2.0, 3.0), layers=(*step_zero().layers,))

@@ -16,7 +16,7 @@ from tests.early_cases import (
     with_data,
     with_start,
 )
-from tests.made_trials import step_zero, trial_of
+from tests.made_trials import LEARNING, RISING, VALIDATION_LOSS, step_zero, trial_of
 from tests.studies.lone_trials import faults, the_finding
 
 
@@ -71,6 +71,16 @@ def test_twins_in_a_hidden_layer_harm_where_little_is_learned() -> None:
     assert "abnormal_start" not in faults(
         with_start(stuck_trial(), layers=layers(twin_fraction=(0.0, 0.0, 1.0)))
     )
+
+
+def test_a_layer_of_copies_alone_harms_where_the_accuracy_falls_short() -> None:
+    """They part by dropout, after a while; a good training has made up for it, and zeros are a usual start."""
+    n = len(RISING)
+    short = trial_of(LEARNING, RISING, VALIDATION_LOSS, (0.85,) * n)
+    copies = {"twin_fraction": (1.0, 0.0, 0.0)}
+    assert faults(with_start(short, layers=layers(weight_gain=(1.4,) * 3, **copies))) == ["abnormal_start"]
+    assert faults(with_start(layers=layers(weight_gain=(1.4,) * 3, **copies))) == []
+    assert faults(with_start(short, layers=layers(weight_gain=(0.0, 1.4, 1.4), **copies))) == []
 
 
 def _dead(trial: TrialRecord, fraction: float) -> TrialRecord:

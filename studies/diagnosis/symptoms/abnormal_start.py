@@ -34,7 +34,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     A fault only where harm shows: normalizing layers and patient optimizers make up for much. A loss that is far too
     large together with such weights, or with outputs that grow, harms unseen: such a network fits its training data
     with features that hardly change, and answers worse for it (lazy training, Chizat et al. 2019). So do weights that
-    drive one layer after the other into the bounds of their activation. An accuracy that falls short is harm enough.
+    drive one layer after the other into the bounds of their activation, and a layer whose units are all copies. An
+    accuracy that falls short is harm enough.
     """
     probe = start_of(trial)
     if probe is None:
@@ -55,7 +56,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     is_far_out = _magnified_gain(probe) > limits.WEIGHT_GAIN_HIGH.value
     has_settled = not (is_far_out or Signs(trial=trial).fit_ratio > limits.SETTLED.value)
     is_held_down = _is_saturated(probe) and not has_settled
-    is_harmful = is_held_down or _is_lazy(probe, excess, is_growing=bool(growth))
+    is_harmful = is_held_down or _is_lazy(probe, excess, is_growing=bool(growth)) or _is_all_copies(probe)
     causes = _causes(probe, is_growing=bool(growth))
     return Finding(
         trial=trial.number,
@@ -206,6 +207,14 @@ def _twins(probe: StepZeroProbe) -> list[tuple[str, Evidence]]:
         return []
     evidence = crossed("twin_fraction", worst.twin_fraction, limits.TWIN_FRACTION, first_step=0)
     return [(f"{worst.twin_fraction:.0%} of layer {worst.name}'s units are copies of another", evidence)]
+
+
+def _is_all_copies(probe: StepZeroProbe) -> bool:
+    """Whether all units of a hidden layer are copies: they part by noise alone, if at all. Zeros are a usual start."""
+    return any(
+        layer.twin_fraction >= limits.ALL_TWINS.value and layer.weight_gain > 0.0
+        for layer in probe.layers[:-1]
+    )
 
 
 SYMPTOM = TrialSymptom(

@@ -253,6 +253,11 @@ TWIN_FRACTION = Threshold(
     unit="of a hidden layer's units are copies of another",
     source=f"own design; 0 {CALIBRATED}",
 )
+ALL_TWINS = Threshold(
+    value=0.99,
+    unit="of a hidden layer's units are copies of another",
+    source=f"{OWN}; 1 where all rows are copies of a few",
+)
 GROWTH_PER_LAYER = Threshold(
     value=1.6, unit="times the deviation of the layer before", source=f"{OWN}; He's keeps it within 1.2"
 )
