@@ -30,7 +30,7 @@ from benchmarks.diagnosis.parts import (
 from benchmarks.diagnosis.repaired import read_by_hand, read_repairs
 from benchmarks.diagnosis.runs import load
 from benchmarks.diagnosis.score import DEFAULT_FOLDER, tell_wrong
-from benchmarks.diagnosis.scoring import asked, neutral_levers, score_part, scores
+from benchmarks.diagnosis.scoring import asked, neutral_levers, score_part, scores, undecided
 from benchmarks.diagnosis.table import lines_of, markdown, write_between_markers
 
 if TYPE_CHECKING:
@@ -110,6 +110,20 @@ def _train_part(listed: Listed, folder: Path, arguments: argparse.Namespace) -> 
     left = [job for job in jobs.values() if not is_done(folder / job.file_name, probes=arguments.probes)]
     _say(f"{listed.part}: {len(jobs)} trainings, {len(jobs) - len(left)} already there, in {folder}")
     train = partial(_train_one, folder=folder, task=arguments.task, part=listed.part, probes=arguments.probes)
+    _do_all(train, left, arguments.workers)
+    if arguments.seeds == N_SEEDS:
+        _train_more(listed, folder, arguments)
+
+
+def _train_more(listed: Listed, folder: Path, arguments: argparse.Namespace) -> None:
+    """More seeds of the faults that the first leave undecided, for the admission alone."""
+    from benchmarks.diagnosis.telemetry import jobs_of
+
+    names = [name for name in undecided(folder, listed, n_seeds=N_SEEDS) if arguments.cause in name]
+    jobs = jobs_of(names, listed.more_seeds())
+    left = [job for job in jobs if not is_done(folder / job.file_name, probes=False)]
+    _say(f"{listed.part}: {len(names)} faults are undecided: {len(left)} trainings more")
+    train = partial(_train_one, folder=folder, task=arguments.task, part=listed.part, probes=False)
     _do_all(train, left, arguments.workers)
 
 

@@ -32,6 +32,10 @@ SEED = 2026
 FIRST_SEEDS: Mapping[str, int] = {"calibration": 0, "blind": 100, "fresh": 200}
 N_SEEDS = 5
 """Of every fault: the admission test needs so many."""
+N_MORE_SEEDS = 10
+"""Of a fault that looks harmful, of which so few seeds cannot be sure: see `admission`. They are not diagnosed."""
+FIRST_OF_MORE = 50
+"""From the first seed of the part: behind those of the repairs."""
 N_HEALTHY_SEEDS = 3
 CALIBRATION_SHARE = 0.4
 """Of the healthy configs of a kind."""
@@ -53,6 +57,11 @@ class Listed:
     def seeds(self, n: int) -> list[int]:
         """The first ``n`` seeds of the part."""
         return list(range(self.first_seed, self.first_seed + n))
+
+    def more_seeds(self) -> list[int]:
+        """Those by which an undecided fault is admitted or not."""
+        first = self.first_seed + FIRST_OF_MORE
+        return list(range(first, first + N_MORE_SEEDS))
 
 
 def drawn_lists(seed: int = SEED) -> tuple[Listed, Listed]:

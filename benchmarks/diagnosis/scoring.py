@@ -10,7 +10,8 @@ from statistics import median
 
 from scipy import stats
 
-from benchmarks.diagnosis.admission import Admission, admitted
+from benchmarks.diagnosis.admission import P_VALUE_OF_ALL, Admission, admitted, is_undecided
+from benchmarks.diagnosis.case import Case
 from benchmarks.diagnosis.causes import case_named
 from benchmarks.diagnosis.parts import Listed
 from benchmarks.diagnosis.repaired import read_repairs
@@ -178,14 +179,15 @@ def score_part(
         for name in names:
             case = case_named(name)
             seeds = listed.seeds(n)
-            paths = [folder / file_name(case, seed) for seed in seeds]
-            twins = [folder / file_name(case.reference, seed) for seed in seeds]
-            if not all(path.exists() for path in (*paths, *twins)):
-                n_missing += sum(not path.exists() for path in (*paths, *twins))
+            missing = [
+                each for seed in seeds for each in _names_of(case, seed) if not (folder / each).exists()
+            ]
+            if missing:
+                n_missing += len(missing)
                 continue
-            runs = [load(path) for path in paths]
+            runs = [load(folder / file_name(case, seed)) for seed in seeds]
             n_probed += sum(bool(run.asked) for run in runs)
-            verdict = admitted(case, runs, [load(path) for path in twins])
+            verdict = verdict_on(case, listed, folder, seeds)
             admissions[name] = verdict
             if verdict.is_contested:
                 continue
@@ -204,6 +206,39 @@ def score_part(
         seconds=seconds,
         n_probed=n_probed,
     )
+
+
+def verdict_on(case: Case, listed: Listed, folder: Path, seeds: Sequence[int]) -> Admission:
+    """By ``seeds``, whose runs are there; where they leave it open by more, as soon as all of these are there."""
+    verdict = admitted(case, *_runs_of(case, folder, seeds))
+    if case.cause is None or not is_undecided(verdict):
+        return verdict
+    more = listed.more_seeds()
+    if not all((folder / name).exists() for seed in more for name in _names_of(case, seed)):
+        return verdict
+    return admitted(case, *_runs_of(case, folder, [*seeds, *more]), p_value=P_VALUE_OF_ALL)
+
+
+def undecided(folder: Path, listed: Listed, *, n_seeds: int) -> list[str]:
+    """The faults of which ``n_seeds`` seeds cannot tell that they hurt, though it looks so."""
+    seeds = listed.seeds(n_seeds)
+    cases = [case_named(name) for name in listed.faulty]
+    there = [
+        case
+        for case in cases
+        if all((folder / name).exists() for seed in seeds for name in _names_of(case, seed))
+    ]
+    return [case.name for case in there if is_undecided(admitted(case, *_runs_of(case, folder, seeds)))]
+
+
+def _names_of(case: Case, seed: int) -> tuple[str, str]:
+    return file_name(case, seed), file_name(case.reference, seed)
+
+
+def _runs_of(case: Case, folder: Path, seeds: Sequence[int]) -> tuple[list[Run], list[Run]]:
+    """Of the case and of its healthy twin."""
+    names = [_names_of(case, seed) for seed in seeds]
+    return [load(folder / own) for own, _ in names], [load(folder / twin) for _, twin in names]
 
 
 @dataclass(frozen=True, kw_only=True)
