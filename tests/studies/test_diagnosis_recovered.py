@@ -153,6 +153,20 @@ def test_a_high_loss_after_a_burst_that_has_passed_is_no_divergence(
     assert ("divergence" in symptoms(trial)) == found
 
 
+@pytest.mark.parametrize(("above", "found"), [(-0.01, False), (0.01, True)])
+def test_who_fits_the_training_data_has_come_back_from_a_burst(above: float, found: bool) -> None:
+    """However much of the untrained loss is left, on noisy single samples or hard ones."""
+    trial = bursting(1.7, 3.0, fit=6.0, optimizer="sgd")
+    losses = np.array([START, START * 1.7, *np.linspace(2.0, 1.6, N_STEPS - 2)])
+    trial = with_steps(trial, losses, (0.01,) * N_STEPS, n_epochs=N_EPOCHS)
+    assert trial.telemetry is not None
+    # Of the errors, because the losses are beyond those of validation here.
+    right = 1.0 - 0.1 * (thresholds.FIT_RATIO_AFTER_BURST.value + above)
+    rows = tuple(dataclasses.replace(row, probe_accuracy=right) for row in trial.telemetry.epochs)
+    trial = dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+    assert ("divergence" in symptoms(trial)) == found
+
+
 @pytest.mark.parametrize(("growth", "found"), [(1.35, True), (1.1, False), (float("nan"), True)])
 def test_units_that_died_in_weights_that_stayed_died_of_something_else(growth: float, found: bool) -> None:
     """What kills units in the first updates moves the weights; of weights that were not read nobody knows."""

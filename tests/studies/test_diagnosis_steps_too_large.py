@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from studies.diagnosis import Finding, Severity, diagnose_record
+from studies.diagnosis import Finding, Severity, diagnose_record, thresholds
 from studies.readings import LayerProbe
 from studies.records import TrialRecord
 from tests import made_trials
@@ -85,11 +85,18 @@ def test_a_tiny_batch_or_a_high_momentum_swells_weights_for_a_known_reason(
     config: dict[str, Any], cause: str, said: str
 ) -> None:
     """It is the first cause, and needs no curve that shows it: an accuracy that falls short is enough."""
-    trial = trained(2.0, config=config)
+    trial = trained(2.0, fit=0.5, config=config)
     assert names(trial) == [cause, "learning_rate_too_high"]
     assert said in findings(trial)[0].sentence
-    assert findings(trained(2.0, accuracy=0.97, config=config)) == []
-    assert findings(trained(1.7, config=config)) == []
+    assert findings(trained(2.0, fit=0.5, accuracy=0.97, config=config)) == []
+    assert findings(trained(1.7, fit=0.5, config=config)) == []
+
+
+@pytest.mark.parametrize(("above", "found"), [(-0.01, False), (0.01, True)])
+def test_a_tiny_batch_that_fits_its_training_data_was_not_too_small(above: float, found: bool) -> None:
+    """Far better than validation: its steps were small enough, however far they carried the weights."""
+    fit = thresholds.FIT_RATIO_TINY_BATCH.value + above
+    assert bool(findings(trained(2.0, fit=fit, config={"batch_size": 3}))) == found
 
 
 @pytest.mark.parametrize(("growth", "found"), [(0.5, True), (0.9, False)])

@@ -133,9 +133,11 @@ def _worse_than_untrained(trial: TrialRecord) -> tuple[str, Evidence] | None:
 def _burst(signs: Signs) -> tuple[str, Evidence] | None:
     """Most of the untrained loss is still there at the end, after a burst within an epoch that its mean may hide.
 
-    Where it has passed without a trace the loss is high for another reason: a hard task, wrong labels.
+    Where it has passed without a trace the loss is high for another reason: a hard task, wrong labels. Who fits the
+    training data far better than validation has come back from it.
     """
-    if not signs.explained < 1.0 - limits.MOST_IS_LEFT.value or has_passed(signs):
+    has_come_back = has_passed(signs) or signs.fit_ratio < limits.FIT_RATIO_AFTER_BURST.value
+    if not signs.explained < 1.0 - limits.MOST_IS_LEFT.value or has_come_back:
         return None
     if not signs.burst > limits.BURST.value:
         return _swollen(signs)

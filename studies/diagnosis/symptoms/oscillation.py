@@ -128,10 +128,12 @@ def _rises(signs: Signs) -> Way:
 def _falling_short(signs: Signs) -> tuple[Way, ...]:
     """What swollen weights need beside them where the accuracy falls short.
 
-    A tiny batch or a high momentum; a small batch and a validation loss that falls no more; or one that goes up and
-    down late, in a training whose train loss has risen too.
+    A tiny batch, in a network that does not fit its training data far better than validation, or a high momentum; a
+    small batch and a validation loss that falls no more; or one that goes up and down late, in a training whose train
+    loss has risen too.
     """
     last = signs.last_epoch
+    is_fitted = signs.fit_ratio < limits.FIT_RATIO_TINY_BATCH.value
     tiny = crossed("batch_size", signs.batch_size, limits.SMALL_BATCH)
     high = crossed("momentum", signs.situation.number("momentum"), limits.MOMENTUM_HIGH)
     stalls = crossed(
@@ -144,7 +146,7 @@ def _falling_short(signs: Signs) -> tuple[Way, ...]:
     is_noisy = is_read and is_large and signs.n_train_rises > 0 and signs.late_noise > limits.LATE_NOISE.value
     jumps = is_noisy and not _is_on_its_way(signs)
     return (
-        (limits.SWOLLEN_BY_FACTOR, tiny if has_tiny_batch(signs) else None),
+        (limits.SWOLLEN_BY_FACTOR, tiny if has_tiny_batch(signs) and not is_fitted else None),
         (limits.SWOLLEN_BY_FACTOR, high if has_high_momentum(signs) else None),
         (limits.SWOLLEN_BY_FACTOR, stalls if are_enlarged(signs) and signs.late_fall < 0.0 else None),
         (limits.SWOLLEN_RESTLESS, noisy if jumps else None),

@@ -8,6 +8,7 @@ from studies.diagnosis.thresholds.counterfactual import *  # noqa: F403
 from studies.diagnosis.thresholds.curves import *  # noqa: F403
 from studies.diagnosis.thresholds.memorizing import *  # noqa: F403
 from studies.diagnosis.thresholds.over_trials import *  # noqa: F403
+from studies.diagnosis.thresholds.recovering import *  # noqa: F403
 from studies.diagnosis.thresholds.slowness import *  # noqa: F403
 from studies.diagnosis.thresholds.threshold import OWN, Threshold
 
