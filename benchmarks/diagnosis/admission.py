@@ -6,7 +6,7 @@ are all worse have p = 1/32 by exchanging twins.
 
 Five seeds miss most faults of a standard error or two, and what was missed would count as harmless. So a fault that
 looks harmful and is not admitted by them gets ten more; by all fifteen it needs p < 0.01, which keeps the chance that
-a harmless one is admitted at one look or the other below 0.06.
+a harmless one is admitted at one look or the other at about 0.06.
 """
 
 import itertools
@@ -81,10 +81,11 @@ def admitted(
     misreports = case.metric == "misreport" and _misreports(runs)
     is_healthy = case.cause is None
     sound, of_sound = (case, runs) if is_healthy else (case.reference, references)
+    is_contested = _has_fallen(sound, of_sound) or (is_healthy and float(gaps.mean()) > HEALTHY_MARGIN)
     return Admission(
         case=case.name,
-        is_faulty=not is_healthy and (hurts or misreports),
-        is_contested=_has_fallen(sound, of_sound) or (is_healthy and float(gaps.mean()) > HEALTHY_MARGIN),
+        is_faulty=not (is_healthy or is_contested) and (hurts or misreports),
+        is_contested=is_contested,
         gap=float(gaps.mean()),
         p_value=seen,
         effect=effect,

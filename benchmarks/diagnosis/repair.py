@@ -18,7 +18,7 @@ from statistics import fmean
 
 import optuna
 
-from benchmarks.diagnosis.admission import admitted, value_of
+from benchmarks.diagnosis.admission import value_of
 from benchmarks.diagnosis.bench import Bench, change
 from benchmarks.diagnosis.case import Architecture, Case
 from benchmarks.diagnosis.causes import case_named
@@ -27,7 +27,7 @@ from benchmarks.diagnosis.deeds import BY_HAND, undoes
 from benchmarks.diagnosis.parts import N_SEEDS, Listed
 from benchmarks.diagnosis.repaired import BY_HAND_FOLDER, FOLDER, ByHand, Repair, n_trials_of, p_better, write
 from benchmarks.diagnosis.runs import Run, file_name, load
-from benchmarks.diagnosis.scoring import answer
+from benchmarks.diagnosis.scoring import answer, verdict_on
 from benchmarks.diagnosis.telemetry import train
 from search_spaces import preset
 from studies.diagnosis import Cause, Finding, Severity
@@ -97,8 +97,7 @@ def _is_admitted(case: Case, listed: Listed, folder: Path) -> bool:
     paths = [[folder / file_name(each, seed) for seed in seeds] for each in (case, case.reference)]
     if not all(path.exists() for row in paths for path in row):
         return False
-    runs, twins = ([load(path) for path in row] for row in paths)
-    return admitted(case, runs, twins).is_faulty
+    return verdict_on(case, listed, folder, seeds).is_faulty
 
 
 def _one_of_each_cause_first(cases: Sequence[Case]) -> list[Case]:

@@ -79,5 +79,7 @@ def test_a_fault_whose_twin_is_unsound_is_contested() -> None:
     case = replace(case_named("label_noise/mlp/mild"), twin_reached=0.95)
     shaky = [made_run(0.95), made_run(0.95), made_run(0.80), made_run(0.95), made_run(0.80)]
     assert admitted(case, shaky, shaky).is_contested
+    ruined = admitted(case, [made_run(0.5) for _ in range(5)], shaky)
+    assert (ruined.is_contested, ruined.is_faulty) == (True, False)
     steady = [made_run(0.95) for _ in range(5)]
     assert not admitted(case, shaky, steady).is_contested

@@ -23,6 +23,7 @@ from studies.diagnosis.slowness import expected_gain
 from studies.diagnosis.thresholds import Threshold
 from studies.readings import NAN
 from studies.records import Outcome, TrialRecord
+from tests.early_cases import with_code
 from tests.made_trials import DATA, LN10, study_of, trial_of, with_steps
 
 FLATTENING = (1.0, 0.7, 0.55, 0.48, 0.45, 0.435, 0.43, 0.428)
@@ -218,10 +219,22 @@ def test_no_fit_excuses_a_handful_of_steps_that_promise_much(
     assert (named(trial)[:1] == [CauseName.BATCH_TOO_LARGE]) is is_said
 
 
+def pruned(trial: TrialRecord) -> TrialRecord:
+    return dataclasses.replace(trial, state="pruned", outcome=Outcome.PRUNED)
+
+
 def test_that_a_pruned_training_ends_short_is_the_pruners_doing() -> None:
-    """The same curves of one that was let to its end are a fault."""
-    assert fault(short()) is not None
-    pruned = dataclasses.replace(short(), state="pruned", outcome=Outcome.PRUNED)
-    (finding,) = diagnose_record(study_of(pruned), 0)
+    """Where more epochs would mend it: the same curves of one that was let to its end are a fault."""
+    cut = short(losses=(1.6, 1.2, 0.9), rates=(0.1,) * 3, update_ratio=1e-2)
+    assert named(cut)[0] is CauseName.TOO_FEW_EPOCHS
+    (finding,) = diagnose_record(study_of(pruned(cut)), 0)
     assert (finding.symptom, finding.severity) == ("slow_training", Severity.NOTE)
     assert finding.sentence.startswith("The training was pruned short of what it could be")
+
+
+def test_a_pruned_training_shows_the_harm_of_an_earlier_error() -> None:
+    """A bug that makes trainings slow is what gets them pruned."""
+    cut = short(losses=(1.6, 1.2, 0.9), rates=(0.1,) * 3, update_ratio=1e-2)
+    first = fault(with_code(pruned(cut), stale_gradient_share=0.6))
+    assert first is not None
+    assert first.symptom == "stale_gradients"

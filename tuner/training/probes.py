@@ -276,7 +276,8 @@ def layer_probe(layer: WatchedLayer, activity: Activity) -> LayerProbe:
         output_std=activity.output_std,
         dead_fraction=activity.dead_fraction,
         saturated_fraction=activity.saturated_fraction,
-        twin_fraction=twin_fraction(matrix),
+        # Equal rows of separate channels see other inputs: they are no copies.
+        twin_fraction=NAN if getattr(layer.module, "groups", 1) > 1 else twin_fraction(matrix),
     )
     return probe if is_trainable else as_untrainable(probe, layer)
 

@@ -126,7 +126,7 @@ def _measured(leak: _Leak, trial: TrialRecord) -> _Leak:
     """With what it adds to the accuracy of the network at its best; one that was cut off might still gain by it."""
     rows = [row for row in trained_rows(trial) if math.isfinite(row.validation_accuracy)]
     if trial.state != "complete" or not rows:
-        return leak
+        return dataclasses.replace(leak, sentence=leak.sentence + leak.doubt)
     best = max(rows, key=lambda row: row.validation_accuracy)
     inflation = (
         _Inflation(value=best.telling_inflation, error=best.telling_inflation_error, is_upper_bound=True)
@@ -136,7 +136,7 @@ def _measured(leak: _Leak, trial: TrialRecord) -> _Leak:
     return dataclasses.replace(
         leak,
         sentence=leak.sentence + (inflation.sentence or leak.doubt),
-        may_hurt=inflation.is_sure if leak.needs_proof else not inflation.is_none,
+        may_hurt=not inflation.is_none and (inflation.is_sure or not leak.needs_proof),
     )
 
 

@@ -24,6 +24,16 @@ _SAID = {
     CauseName.TOO_FEW_EPOCHS: "it was still getting better when it ended",
 }
 
+_MENDED_BY_EPOCHS = frozenset(
+    {
+        CauseName.TOO_FEW_EPOCHS,
+        CauseName.LEARNING_RATE_TOO_LOW,
+        CauseName.WARMUP_TOO_LONG,
+        CauseName.PREMATURE_DECAY,
+    }
+)
+"""A way that was cut off is short, whatever the rate."""
+
 _HARMLESS = (
     "The learning rate was still rising for most of the training, and the training got there all the same."
 )
@@ -32,7 +42,8 @@ _HARMLESS = (
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A fit that is as poor on train as on validation, still falling or cut off by its schedule.
 
-    A note where a pruner ended it: that it ends short is the pruner's doing.
+    Where a pruner ended it and more epochs would mend it, that it ends short is the pruner's doing: a fault only as
+    the harm that an earlier anomaly did.
     """
     signs = Signs(trial=trial)
     if not signs.rows or has_diverged(trial) or _fell_from_a_burst(signs) or restraint(signs):
@@ -46,13 +57,14 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     return Finding(
         trial=trial.number,
         symptom=NAME,
-        severity=Severity.NOTE if is_harmless or is_pruned else Severity.WARNING,
+        severity=Severity.NOTE if is_harmless else Severity.WARNING,
         sentence=_HARMLESS
         if is_harmless
         else f"The training {ends} short of what it could be ({fit_in_words(signs)}): {_SAID[causes[0].name]}.",
         causes=causes,
         evidence=evidence_of(found),
         remedies=remedies_for(causes, signs.situation),
+        hurts_by_itself=not (is_pruned and causes[0].name in _MENDED_BY_EPOCHS),
     )
 
 
@@ -78,4 +90,6 @@ def _costs_nothing(signs: Signs, causes: tuple[Cause, ...]) -> bool:
     return is_all and cost <= limit.value and not rose_for_most(signs)
 
 
-SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES, leads_to=("plateau", "underfitting"))
+SYMPTOM = TrialSymptom(
+    name=NAME, find=find, stage=Stage.CURVES, leads_to=("plateau", "underfitting"), shows_harm=True
+)

@@ -93,6 +93,13 @@ class TestStepZero:
         assert hidden.weight_gain == pytest.approx(1.41, abs=0.4)
         assert head.weight_gain == pytest.approx(0, abs=1e-6)
 
+    def test_separate_channels_have_no_twins(self) -> None:
+        """The same blur in every channel sees another input in each."""
+        blur = nn.Conv2d(4, 4, 3, groups=4, padding=1)
+        nn.init.constant_(blur.weight, 1.0 / 9.0)
+        probe = step_zero_of(nn.Sequential(nn.Unflatten(1, (4, 1, 1)), blur, nn.Flatten(), nn.Linear(4, 3)))
+        assert math.isnan(probe.layers[0].twin_fraction)
+
     def test_the_network_is_left_as_it_was(self) -> None:
         """Parameters, gradients and running statistics."""
         model = network(nn.BatchNorm1d(3))
