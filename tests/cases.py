@@ -174,6 +174,14 @@ def dead_units() -> StudyRecord:
     return study_of(trial)
 
 
+def falls_behind() -> StudyRecord:
+    """Three epochs that fit well for their number, beside trials that had ten."""
+    short = trial_of(
+        (0.30, 0.18, 0.14), (0.91, 0.945, 0.955), (0.34, 0.28, 0.24), (0.90, 0.92, 0.93), number=3
+    )
+    return study_of(*(good_trial(n) for n in range(3)), short)
+
+
 def edge_of_range() -> StudyRecord:
     """The higher the rate, the better, up to the bound."""
     rates = np.geomspace(1e-4, 1.0, 40)
@@ -209,6 +217,7 @@ CASES: dict[str, Callable[[], StudyRecord]] = {
         underfitting,
         vanishing_gradients,
         dead_units,
+        falls_behind,
         edge_of_range,
         too_few_trials,
         many_failures,

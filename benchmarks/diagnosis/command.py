@@ -226,17 +226,22 @@ class _Progress:
 
 
 def _score(parts: Sequence[str], folder: Path, arguments: argparse.Namespace) -> None:
-    """A column for each part, and one more where runs were probed."""
+    """A column for each part by itself, one where runs were probed, and one of its runs in studies."""
     columns = []
     for part in parts:
-        for title, probed in ((part, False), (f"{part}, with counterfactual probes", True)):
+        for title, probed, in_study in (
+            (part, False, False),
+            (f"{part}, with counterfactual probes", True, False),
+            (f"{part}, in a study", False, True),
+        ):
             scored = score_part(
                 folder / part,
                 read_list(part),
                 n_seeds=arguments.seeds,
                 n_healthy_seeds=min(arguments.seeds, N_HEALTHY_SEEDS),
                 probed=probed,
-                detection=not probed,
+                in_study=in_study,
+                detection=not (probed or in_study),
             )
             if probed and not scored.n_probed:
                 continue

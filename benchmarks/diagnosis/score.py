@@ -22,6 +22,9 @@ def main() -> None:
     add_part_arguments(parser, default="calibration")
     parser.add_argument("--seeds", type=int, default=N_SEEDS)
     parser.add_argument("--cause", default="", help="only cases whose name contains this")
+    parser.add_argument(
+        "--in-study", action="store_true", help="each run beside three sound ones of other seeds"
+    )
     parser.add_argument("--detection", action="store_true", help="also when each cause could first be named")
     parser.add_argument("--admissions", action="store_true", help="also how much each case hurts")
     parser.add_argument("--verbose", action="store_true", help="each wrong run with what was said of it")
@@ -33,6 +36,7 @@ def main() -> None:
         read_list(part),
         n_seeds=arguments.seeds,
         n_healthy_seeds=min(arguments.seeds, N_HEALTHY_SEEDS),
+        in_study=arguments.in_study,
         detection=arguments.detection,
     )
     if arguments.verbose:

@@ -13,6 +13,7 @@ from scipy import stats
 from benchmarks.diagnosis.admission import P_VALUE_OF_ALL, Admission, admitted, is_undecided
 from benchmarks.diagnosis.case import Case
 from benchmarks.diagnosis.causes import case_named
+from benchmarks.diagnosis.company import in_studies
 from benchmarks.diagnosis.parts import Listed
 from benchmarks.diagnosis.repaired import read_repairs
 from benchmarks.diagnosis.runs import Run, file_name, load
@@ -57,7 +58,7 @@ class Answer:
 
 
 def answer(run: Run, cause: CauseName | None, planted: CauseName | None, *, probed: bool) -> Answer:
-    """Diagnose a run by itself, a study of one trial; ``probed``: with the counterfactual probes it then asks for."""
+    """Diagnose a run, the first trial of its study; ``probed``: with the counterfactual probes it then asks for."""
     findings = _faults(_with_counterfactuals(run.record, ()))
     if probed:
         findings = _faults(_with_counterfactuals(run.record, asked(run.record)))
@@ -102,7 +103,8 @@ def _with_counterfactuals(record: StudyRecord, changes: Sequence[str]) -> StudyR
         return record
     kept = tuple(each for each in trial.telemetry.counterfactuals if each.change in changes)
     telemetry = dataclasses.replace(trial.telemetry, counterfactuals=kept)
-    return dataclasses.replace(record, trials=(dataclasses.replace(trial, telemetry=telemetry),))
+    probed = dataclasses.replace(trial, telemetry=telemetry)
+    return dataclasses.replace(record, trials=(probed, *record.trials[1:]))
 
 
 def with_detection(given: Answer, run: Run) -> Answer:
@@ -145,6 +147,8 @@ class Scored:
     """Of the diagnosis alone."""
     n_probed: int = 0
     """Runs that went on with counterfactual changes."""
+    in_study: bool = False
+    """Whether each run was diagnosed beside sound ones; else by itself."""
 
     @property
     def faulty(self) -> tuple[Answer, ...]:
@@ -169,9 +173,13 @@ def score_part(
     n_seeds: int,
     n_healthy_seeds: int,
     probed: bool = False,
+    in_study: bool = False,
     detection: bool = False,
 ) -> Scored:
-    """Admit and diagnose every case of ``listed`` whose runs and healthy twins are in ``folder``."""
+    """Admit and diagnose every case of ``listed`` whose runs and healthy twins are in ``folder``.
+
+    With ``in_study`` each run has its healthy twin at other seeds beside it (`company`).
+    """
     answers: list[Answer] = []
     admissions: dict[str, Admission] = {}
     n_missing, n_probed, seconds = 0, 0, 0.0
@@ -185,12 +193,14 @@ def score_part(
             if missing:
                 n_missing += len(missing)
                 continue
-            runs = [load(folder / file_name(case, seed)) for seed in seeds]
+            runs, twins = _runs_of(case, folder, seeds)
             n_probed += sum(bool(run.asked) for run in runs)
             verdict = verdict_on(case, listed, folder, seeds)
             admissions[name] = verdict
             if verdict.is_contested:
                 continue
+            if in_study:
+                runs = in_studies(runs, twins)
             started = time.perf_counter()
             cause = case.cause if verdict.is_faulty else None
             given = [answer(run, cause, case.cause, probed=probed) for run in runs]
@@ -205,6 +215,7 @@ def score_part(
         n_missing=n_missing,
         seconds=seconds,
         n_probed=n_probed,
+        in_study=in_study,
     )
 
 

@@ -96,6 +96,8 @@ def markdown(columns: Sequence[tuple[str, Scored, Scores]], about: str) -> str:
     rows.append(["flagged without a cause", "", *[str(figures.abstentions) for *_, figures in columns]])
     parts = [about, table(head, rows)]
     for title, scored, _figures in columns:
+        if scored.in_study:  # its causes are those of the runs by themselves
+            continue
         parts += [f"### By cause: {title}", _causes_table(scored), *left_out(scored)]
     return "\n\n".join(parts)
 

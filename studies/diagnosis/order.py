@@ -9,8 +9,9 @@ from studies.diagnosis import thresholds as limits
 from studies.diagnosis.alternatives import discrimination
 from studies.diagnosis.counterfactuals import probed
 from studies.diagnosis.finding import Evidence, Finding, Severity
-from studies.diagnosis.reference import is_healthy
+from studies.diagnosis.stages import Stage
 from studies.diagnosis.staging import Shown, at_most, root_causes
+from studies.diagnosis.standing import standing
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.symptoms import STUDY_SYMPTOMS, SYMPTOMS, TRIAL_SYMPTOMS
 from studies.records import Outcome, StudyRecord, TrialRecord
@@ -43,7 +44,7 @@ def trial_findings(trial: TrialRecord, record: StudyRecord) -> list[Finding]:
         finding = symptom.find(trial, record)
         if finding is not None:
             shown.append(Shown(symptom=symptom, finding=_completed(probed(finding, trial), symptom)))
-    return root_causes(shown, is_healthy=is_healthy(trial, record)) if shown else []
+    return root_causes(shown, standing=standing(trial, record)) if shown else []
 
 
 def _completed(finding: Finding, symptom: TrialSymptom) -> Finding:
@@ -58,7 +59,7 @@ def _completed(finding: Finding, symptom: TrialSymptom) -> Finding:
 def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord) -> list[Finding]:
     by_symptom: dict[str, list[Finding]] = {}
     for trial in trials:
-        for finding in trial_findings(trial, record):
+        for finding in filter(_is_news, trial_findings(trial, record)):
             by_symptom.setdefault(finding.symptom, []).append(finding)
     n_judged = sum(_is_judged(trial) for trial in record.trials)
     n_common = limits.COMMON_MIN_TRIALS.value if record.best is not None else 1
@@ -75,6 +76,11 @@ def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord) -> list[
         return clearest
     reason = "the study has a best trial that is another one"
     return [_lowered(finding, Severity.WARNING, reason) for finding in clearest]
+
+
+def _is_news(finding: Finding) -> bool:
+    """Whether a study has to be told of it: not that some trials are worse than its best, and nobody sees why."""
+    return finding.stage is not Stage.STUDY or finding.severity is not Severity.NOTE
 
 
 def _clearest(findings: Sequence[Finding], loss: Mapping[int, float]) -> Finding:

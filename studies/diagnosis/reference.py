@@ -238,32 +238,3 @@ def peer_of(trial: TrialRecord, study: StudyRecord) -> TrialRecord | None:
     """The study's best complete trial, when it is another one and has telemetry."""
     best = study.best
     return best if best is not None and best.number != trial.number and trained_rows(best) else None
-
-
-def is_healthy(trial: TrialRecord, study: StudyRecord) -> bool:
-    """The healthy gate: nothing non-finite, and within two noise floors of the study's best complete trial.
-
-    It needs ``GATE_PEERS`` complete trials, and a best one that has clearly learned: in a study in which
-    everything fails, nobody is healthy by comparison. Without accuracies nothing is known of the noise, and
-    the gate stays shut.
-    """
-    best = study.best
-    if has_diverged(trial) or best is None or best.telemetry is None:
-        return False
-    best_accuracy, accuracy = _best_accuracy(best), _best_accuracy(trial)
-    if (
-        len(study.complete_trials) < limits.GATE_PEERS.value
-        or math.isnan(best_accuracy)
-        or math.isnan(accuracy)
-    ):
-        return False
-    if not has_learned(best_accuracy, chance_accuracy(best.telemetry)):
-        return False
-    noise = validation_error(best.telemetry, best_accuracy)
-    return accuracy >= best_accuracy - limits.NOISE_FLOORS.value * noise
-
-
-def _best_accuracy(trial: TrialRecord) -> float:
-    readings = trained(trial, "validation_accuracy")
-    readings = readings[np.isfinite(readings)]
-    return float(readings.max()) if len(readings) else NAN

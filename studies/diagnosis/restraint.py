@@ -86,7 +86,7 @@ def _dropout(signs: Signs) -> Suspicion | None:
 
 def _undercapacity(signs: Signs) -> Suspicion | None:
     """Few units or no hidden layer at all, and a fit that is as poor on train as on validation, or falls short."""
-    evidence = _few_units(signs)
+    evidence = few_units(signs)
     if evidence is None:
         return None
     is_tiny = evidence.value <= limits.NARROW_LAYERS.value
@@ -100,7 +100,7 @@ def _undercapacity(signs: Signs) -> Suspicion | None:
     )
 
 
-def _few_units(signs: Signs) -> Evidence | None:
+def few_units(signs: Signs) -> Evidence | None:
     """By the config, or by the untrained weights of a network whose config nobody told.
 
     Of those all hidden layers must be narrow, or the last one, with fewer units than there are classes: a gate or a

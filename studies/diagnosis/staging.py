@@ -5,17 +5,8 @@ from collections.abc import Sequence
 
 from studies.diagnosis.finding import CauseName, Finding, Severity
 from studies.diagnosis.stages import Stage
+from studies.diagnosis.standing import Standing
 from studies.diagnosis.symptom import TrialSymptom
-
-FALSIFYING = frozenset(
-    {
-        CauseName.TRAIN_VALIDATION_OVERLAP,
-        CauseName.TARGET_LEAKAGE,
-        CauseName.UNSTRATIFIED_SPLIT,
-        CauseName.EVALUATION_MODE_BUG,
-    }
-)
-"""With these the measurement itself is wrong: a good value is no sign of health."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,17 +29,19 @@ class Shown:
         return dataclasses.replace(self, finding=at_most(limit, self.finding))
 
 
-def root_causes(shown: Sequence[Shown], *, is_healthy: bool) -> list[Finding]:
+def root_causes(shown: Sequence[Shown], *, standing: Standing) -> list[Finding]:
     """The findings of one trial that no earlier one explains, in the order of ``shown``.
 
     Args:
         shown: all that was found, in the order of a training; each finding has its stage.
-        is_healthy: whether the trial is as good as the best known: all but what falsifies the
-            measurement are notes then.
+        standing: beside the study's best. Who ends as well as that has notes, but for what all trials share or no
+            accuracy shows. Who ends worse is not excused for an error in the code that costs nothing by itself.
     """
-    if is_healthy:
-        shown = [one if _falsifies(one.finding) else one.at_most(Severity.NOTE) for one in shown]
-    weighed = _with_harm_only(sorted(shown, key=lambda one: one.finding.stage))
+    if standing is Standing.HEALTHY:
+        shown = [one.at_most(Severity.NOTE) if _is_excused(one.finding) else one for one in shown]
+    weighed = _with_harm_only(
+        sorted(shown, key=lambda one: one.finding.stage), is_worse=standing is Standing.WORSE
+    )
     stage = min((one.finding.stage for one in weighed if one.is_fault), default=None)
     later = [one for one in weighed if stage is not None and one.finding.stage > stage]
     kept = _unexplained([one for one in weighed if one not in later])
@@ -63,15 +56,23 @@ def at_most(limit: Severity, finding: Finding) -> Finding:
     return dataclasses.replace(finding, severity=min(finding.severity, limit, key=lambda s: s.rank))
 
 
-def _falsifies(finding: Finding) -> bool:
-    return bool(finding.causes) and finding.causes[0].name in FALSIFYING
+def _is_excused(finding: Finding) -> bool:
+    """Whether a place among the best of the study is a sign of health.
+
+    Not of an error in the code or the data: all trials share it, the best among them too, and it may be the accuracy
+    itself that is wrong. Nor of how sure the answers are, which no accuracy shows.
+    """
+    is_shared = finding.stage <= Stage.DATA
+    is_unseen = bool(finding.causes) and finding.causes[0].name is CauseName.OVERCONFIDENCE
+    return not (is_shared or is_unseen)
 
 
-def _with_harm_only(shown: Sequence[Shown]) -> list[Shown]:
+def _with_harm_only(shown: Sequence[Shown], *, is_worse: bool) -> list[Shown]:
     """Anomalies without harm become notes: those whose consequences are missing, or explained without them."""
     hard = [one for one in shown if one.is_fault and not one.is_soft]
     poor = [one for one in shown if one.is_soft and one.symptom.shows_harm]
-    harmful = [one for one in shown if one.is_soft and one not in poor and _harms(one, hard, poor)]
+    soft = [one for one in shown if one.is_soft and one not in poor]
+    harmful = [one for one in soft if _harms(one, hard, poor) or (is_worse and _is_error(one))]
     kept = [*hard, *harmful, *(poor if harmful else ())]
     return [one if one in kept else _without_harm(one) for one in shown]
 
@@ -79,10 +80,15 @@ def _with_harm_only(shown: Sequence[Shown]) -> list[Shown]:
 def _without_harm(one: Shown) -> Shown:
     """A note; of an error in the code, which a reader would mend anyway, it says why it is no more."""
     lowered = one.at_most(Severity.NOTE)
-    if not one.is_fault or one.finding.stage is not Stage.CODE:
+    if not one.is_fault or not _is_error(one):
         return lowered
     said = f"{one.finding.sentence} No harm shows that it alone explains."
     return dataclasses.replace(lowered, finding=dataclasses.replace(lowered.finding, sentence=said))
+
+
+def _is_error(one: Shown) -> bool:
+    """Of the code: it is known to be wrong, and only what it costs is not."""
+    return one.finding.stage is Stage.CODE
 
 
 def _harms(anomaly: Shown, hard: Sequence[Shown], poor: Sequence[Shown]) -> bool:
@@ -91,7 +97,10 @@ def _harms(anomaly: Shown, hard: Sequence[Shown], poor: Sequence[Shown]) -> bool
     if any(one.finding.stage <= stage for one in hard):
         return False
     later = [one for one in (*hard, *poor) if one.finding.stage > stage]
-    return any(not possible or one.symptom.name in possible for one in later)
+    # What the study's other trials show is harm of any kind.
+    return any(
+        not possible or one.symptom.name in possible or one.symptom.stage is Stage.STUDY for one in later
+    )
 
 
 def _unexplained(shown: Sequence[Shown]) -> list[Finding]:

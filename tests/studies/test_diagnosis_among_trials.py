@@ -10,6 +10,7 @@ from studies.diagnosis import (
     Severity,
     diagnose_record,
 )
+from studies.diagnosis.standing import last_accuracy
 from studies.records import Outcome, TrialRecord
 from tests import made_trials
 from tests.cases import CASES
@@ -29,9 +30,9 @@ def test_the_healthy_gate_turns_alarms_into_notes() -> None:
 
 @pytest.mark.parametrize(("behind", "severity"), [(1.5, Severity.NOTE), (3.0, Severity.WARNING)])
 def test_the_gate_is_two_noise_floors_wide(behind: float, severity: Severity) -> None:
-    """One and a half standard errors behind the best is healthy, three are not."""
+    """To end one and a half standard errors behind the best is healthy, three are not."""
     bad = CASES["oscillation"]().trials[0]
-    reached = float(bad.value or 0.0)
+    reached = last_accuracy(bad)
     best = reached + behind * math.sqrt(reached * (1.0 - reached) / made_trials.DATA.n_validation)
     accuracy = (*made_trials.VALIDATION_ACCURACY[:9], best)
     level = tuple(min(a, best) for a in accuracy)

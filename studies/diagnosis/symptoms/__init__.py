@@ -10,6 +10,7 @@ from studies.diagnosis.symptoms import (
     early_instability,
     edge_of_range,
     evaluation_mode,
+    falls_behind,
     frozen_layers,
     inconsistent_labels,
     input_scale,
@@ -64,6 +65,8 @@ TRIAL_SYMPTOMS: tuple[TrialSymptom, ...] = (
     overfitting.SYMPTOM,
     overconfidence.SYMPTOM,
     underfitting.SYMPTOM,
+    # beside other trials
+    falls_behind.SYMPTOM,
 )
 STUDY_SYMPTOMS: tuple[StudySymptom, ...] = (
     many_failures.SYMPTOM,

@@ -5,7 +5,7 @@ import math
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
-from studies.diagnosis.reference import has_diverged
+from studies.diagnosis.reference import has_diverged, trained
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.stages import Stage
@@ -29,7 +29,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     is_harm = signs.loss_ratio < known.value and signs.generalization_loss > limits.CONFIDENT_RISE.value
     errors = signs.overconfidence / signs.accuracy_noise
     is_read = math.isfinite(errors)
-    sure = limits.OVERCONFIDENT_BY_HEART if is_harm else limits.OVERCONFIDENT
+    is_by_heart = is_harm and known is not limits.MEMORIZED
+    sure = limits.OVERCONFIDENT_BY_HEART if is_by_heart else limits.OVERCONFIDENT
     is_sure = errors > sure.value and signs.loss_ratio < limits.MEMORIZED.value
     # Of probabilities that nobody read their loss tells: it rises, and the answers stay as good.
     is_seen = is_sure or (is_harm and not is_read and math.isfinite(signs.accuracy_noise))
@@ -63,10 +64,20 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 
 def _known_by_heart(signs: Signs) -> Threshold:
-    """How well the training data must be known for harm: better where the rate decayed, or no confidence was read."""
+    """How well the training data must be known for harm: better where the rate decayed, or no confidence was read.
+
+    Less well where it went on for so long after its best that nothing else can have come of it.
+    """
     kept = len(signs.rates) > 0 and signs.rates[-1] > limits.RATE_KEPT.value * signs.rates.max()
-    is_plain = kept and math.isfinite(signs.overconfidence)
-    return limits.KNOWN_BY_HEART if is_plain else limits.KNOWN_FOR_LONG
+    is_read = math.isfinite(signs.overconfidence)
+    known = limits.KNOWN_BY_HEART if kept and is_read else limits.KNOWN_FOR_LONG
+    is_long = is_read and _epochs_since_best(signs) >= limits.LONG_SINCE_BEST.value
+    return limits.MEMORIZED if is_long and not signs.loss_ratio < known.value else known
+
+
+def _epochs_since_best(signs: Signs) -> int:
+    losses = trained(signs.trial, "validation_loss")
+    return len(losses) - 1 - int(losses.argmin())
 
 
 SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.CURVES)

@@ -10,6 +10,7 @@ from studies.diagnosis.thresholds.memorizing import *  # noqa: F403
 from studies.diagnosis.thresholds.over_trials import *  # noqa: F403
 from studies.diagnosis.thresholds.recovering import *  # noqa: F403
 from studies.diagnosis.thresholds.slowness import *  # noqa: F403
+from studies.diagnosis.thresholds.standing import *  # noqa: F403
 from studies.diagnosis.thresholds.threshold import OWN, Threshold
 
 __all__ = ["OWN", "Threshold"]

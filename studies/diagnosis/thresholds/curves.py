@@ -17,12 +17,6 @@ NOISE_FLOORS = Threshold(
 )
 """A trial nearer to the study's best than this is healthy: it gets notes, never alarms."""
 
-GATE_PEERS = Threshold(value=3, unit="complete trials", source=OWN)
-"""Below this many, "near the study's best" says nothing."""
-
-GATE_PROGRESS = Threshold(value=0.5, unit="fraction of the way from chance to perfect", source=OWN)
-"""A study whose best trial is worse than this has no healthy trial to be near to."""
-
 ASSUMED_VALIDATION_SIZE = Threshold(
     value=1000, unit="samples", source=f"{OWN}; a cautious guess where none is recorded"
 )
