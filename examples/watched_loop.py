@@ -29,4 +29,5 @@ if __name__ == "__main__":
     print(watch.telemetry.frame()[["epoch", "train_loss", "validation_loss", "validation_accuracy"]])
     for finding in watch.findings():
         print(f"{finding.severity}: {finding.sentence}")
-        print(f"  cause: {finding.causes[0].name}; {finding.remedies[0].sentence}")
+        for cause, remedy in zip(finding.causes[:1], finding.remedies[:1], strict=False):
+            print(f"  cause: {cause.name}; {remedy.sentence}")

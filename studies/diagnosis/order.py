@@ -11,7 +11,7 @@ from studies.diagnosis.counterfactuals import probed
 from studies.diagnosis.finding import Evidence, Finding, Severity
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.staging import Shown, at_most, root_causes
-from studies.diagnosis.standing import standing
+from studies.diagnosis.standing import Standing, standing
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.symptoms import STUDY_SYMPTOMS, SYMPTOMS, TRIAL_SYMPTOMS
 from studies.records import Outcome, StudyRecord, TrialRecord
@@ -39,12 +39,24 @@ def diagnose_record(record: StudyRecord, trial: int | None = None) -> list[Findi
 
 def trial_findings(trial: TrialRecord, record: StudyRecord) -> list[Finding]:
     """The symptoms of one trial that no earlier one explains; notes only when it passes the healthy gate."""
-    shown = []
-    for symptom in TRIAL_SYMPTOMS:
-        finding = symptom.find(trial, record)
-        if finding is not None:
-            shown.append(Shown(symptom=symptom, finding=_completed(probed(finding, trial), symptom)))
-    return root_causes(shown, standing=standing(trial, record)) if shown else []
+    shown = _shown_by(trial, record)
+    if not shown:
+        return []
+    stands = standing(trial, record)
+    if stands is Standing.WORSE and record.best is not None:
+        of_best = {one.symptom.name for one in _shown_by(record.best, record)}
+        shown = [dataclasses.replace(one, is_shared=one.symptom.name in of_best) for one in shown]
+    return root_causes(shown, standing=stands)
+
+
+def _shown_by(trial: TrialRecord, record: StudyRecord) -> list[Shown]:
+    """All symptoms of a trial, in the order of a training."""
+    found = ((symptom, symptom.find(trial, record)) for symptom in TRIAL_SYMPTOMS)
+    return [
+        Shown(symptom=symptom, finding=_completed(probed(finding, trial), symptom))
+        for symptom, finding in found
+        if finding is not None
+    ]
 
 
 def _completed(finding: Finding, symptom: TrialSymptom) -> Finding:

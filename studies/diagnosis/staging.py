@@ -8,6 +8,11 @@ from studies.diagnosis.stages import Stage
 from studies.diagnosis.standing import Standing
 from studies.diagnosis.symptom import TrialSymptom
 
+SET_BY_LEVERS = frozenset({CauseName.AUGMENTATION_DRIFT, CauseName.UNNORMALIZED_INPUT})
+"""What shows in the data, and differs from trial to trial of a search."""
+KNOWN_ERRORS = frozenset({CauseName.EVALUATION_MODE_BUG, CauseName.STALE_GRADIENTS})
+"""Of the code, known to be wrong even where it is not known what they cost; layers may be frozen by design."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shown:
@@ -15,6 +20,8 @@ class Shown:
 
     symptom: TrialSymptom
     finding: Finding
+    is_shared: bool = False
+    """Whether the study's best trial shows it too: then it is not what this one is worse by."""
 
     @property
     def is_fault(self) -> bool:
@@ -59,12 +66,12 @@ def at_most(limit: Severity, finding: Finding) -> Finding:
 def _is_excused(finding: Finding) -> bool:
     """Whether a place among the best of the study is a sign of health.
 
-    Not of an error in the code or the data: all trials share it, the best among them too, and it may be the accuracy
-    itself that is wrong. Nor of how sure the answers are, which no accuracy shows.
+    Not of an error in the code or the data: all trials have it in common, the best among them too, and it may be the
+    accuracy itself that is wrong. Nor of how sure the answers are, which no accuracy shows.
     """
-    is_shared = finding.stage <= Stage.DATA
-    is_unseen = bool(finding.causes) and finding.causes[0].name is CauseName.OVERCONFIDENCE
-    return not (is_shared or is_unseen)
+    cause = finding.causes[0].name if finding.causes else None
+    is_common = finding.stage <= Stage.DATA and cause not in SET_BY_LEVERS
+    return not (is_common or cause is CauseName.OVERCONFIDENCE)
 
 
 def _with_harm_only(shown: Sequence[Shown], *, is_worse: bool) -> list[Shown]:
@@ -72,7 +79,7 @@ def _with_harm_only(shown: Sequence[Shown], *, is_worse: bool) -> list[Shown]:
     hard = [one for one in shown if one.is_fault and not one.is_soft]
     poor = [one for one in shown if one.is_soft and one.symptom.shows_harm]
     soft = [one for one in shown if one.is_soft and one not in poor]
-    harmful = [one for one in soft if _harms(one, hard, poor) or (is_worse and _is_error(one))]
+    harmful = [one for one in soft if _harms(one, hard, poor) or (is_worse and _is_known_error(one))]
     kept = [*hard, *harmful, *(poor if harmful else ())]
     return [one if one in kept else _without_harm(one) for one in shown]
 
@@ -80,15 +87,14 @@ def _with_harm_only(shown: Sequence[Shown], *, is_worse: bool) -> list[Shown]:
 def _without_harm(one: Shown) -> Shown:
     """A note; of an error in the code, which a reader would mend anyway, it says why it is no more."""
     lowered = one.at_most(Severity.NOTE)
-    if not one.is_fault or not _is_error(one):
+    if not one.is_fault or one.finding.stage is not Stage.CODE:
         return lowered
     said = f"{one.finding.sentence} No harm shows that it alone explains."
     return dataclasses.replace(lowered, finding=dataclasses.replace(lowered.finding, sentence=said))
 
 
-def _is_error(one: Shown) -> bool:
-    """Of the code: it is known to be wrong, and only what it costs is not."""
-    return one.finding.stage is Stage.CODE
+def _is_known_error(one: Shown) -> bool:
+    return one.finding.causes[0].name in KNOWN_ERRORS and not one.is_shared
 
 
 def _harms(anomaly: Shown, hard: Sequence[Shown], poor: Sequence[Shown]) -> bool:
@@ -97,9 +103,12 @@ def _harms(anomaly: Shown, hard: Sequence[Shown], poor: Sequence[Shown]) -> bool
     if any(one.finding.stage <= stage for one in hard):
         return False
     later = [one for one in (*hard, *poor) if one.finding.stage > stage]
-    # What the study's other trials show is harm of any kind.
+    # That others are better is harm of any kind, but none of what the best of them has too.
     return any(
-        not possible or one.symptom.name in possible or one.symptom.stage is Stage.STUDY for one in later
+        not anomaly.is_shared
+        if one.symptom.stage is Stage.STUDY
+        else not possible or one.symptom.name in possible
+        for one in later
     )
 
 

@@ -1,18 +1,19 @@
 """How a trial stands in its study: as good as the best that is known, clearly behind it, or nobody can tell.
 
-Both by what the training ends with. A good epoch on the way is not what its network is worth in the end: the schedule
-that throws the weights out once more is no better for it.
+As good is who *ends* so: a good epoch on the way is not what a network is worth, unless it was stopped early and got
+the weights of that epoch back. Behind is who has not even one good epoch. Between the two a trial is judged by itself.
 """
 
 import math
 from enum import Enum, auto
+from statistics import NormalDist
 
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.reference import chance_accuracy, has_diverged, has_learned, trained, validation_error
 from studies.readings import NAN
-from studies.records import StudyRecord, TrialRecord
+from studies.records import Outcome, StudyRecord, TrialRecord
 
 
 class Standing(Enum):
@@ -21,39 +22,61 @@ class Standing(Enum):
     HEALTHY = auto()
     """It ends within two noise floors of the best."""
     WORSE = auto()
-    """It was allowed to end, and is worse than that."""
+    """It was allowed to end, and no epoch of it is."""
     UNKNOWN = auto()
-    """There is nothing to compare it with, or not yet."""
-
-
-def behind_best(trial: TrialRecord, study: StudyRecord) -> float:
-    """What the last validation accuracy lacks of the best one of the study's best trial, in noise floors of it.
-
-    NaN where nobody can tell: below ``GATE_PEERS`` complete trials, without accuracies (nothing is known of the noise),
-    and in a study whose best trial has not clearly learned: where everything fails, nobody is healthy by comparison.
-    Infinite for a trial that diverged, whatever it ended with.
-    """
-    best = study.best
-    if best is None or best.telemetry is None or len(study.complete_trials) < limits.GATE_PEERS.value:
-        return NAN
-    reached, ends = best_accuracy(best), last_accuracy(trial)
-    if math.isnan(reached) or not has_learned(reached, chance_accuracy(best.telemetry)):
-        return NAN
-    return math.inf if has_diverged(trial) else (reached - ends) / validation_error(best.telemetry, reached)
+    """There is nothing to compare it with, or not yet; or it was as good, and is no more."""
 
 
 def standing(trial: TrialRecord, study: StudyRecord) -> Standing:
     """The healthy gate. Who was cut off may pass it, and is no worse for not being there yet."""
-    behind = behind_best(trial, study)
-    if behind <= limits.NOISE_FLOORS.value:
+    if _lacks(end_accuracy(trial), trial, study) <= limits.NOISE_FLOORS.value:
         return Standing.HEALTHY
-    is_worse = trial.state == "complete" and behind > limits.NOISE_FLOORS.value
+    is_worse = trial.state == "complete" and behind_best(trial, study) > limits.NOISE_FLOORS.value
     return Standing.WORSE if is_worse else Standing.UNKNOWN
 
 
 def is_behind(trial: TrialRecord, study: StudyRecord) -> bool:
-    """Whether it was allowed to end, and is known to have been harmed: far more than noise behind the best."""
-    return trial.state == "complete" and behind_best(trial, study) > limits.BEHIND_BEST.value
+    """Whether it was allowed to end, and is known to have been harmed: more than noise and luck behind the best."""
+    return trial.state == "complete" and behind_best(trial, study) > far_behind(study)
+
+
+def far_behind(study: StudyRecord) -> float:
+    """The noise floors behind the best from which a trial was harmed: those of the gate, and what the best is lucky by.
+
+    The best of n equal trials is so many deviations above their mean (Blom 1958): 1.0 of four, 2.5 of a hundred.
+    """
+    n = max(len(study.complete_trials), 1)
+    return limits.NOISE_FLOORS.value + NormalDist().inv_cdf((n - 0.375) / (n + 0.25))
+
+
+def behind_best(trial: TrialRecord, study: StudyRecord) -> float:
+    """By how many noise floors the best epoch is worse than that of the study's best trial.
+
+    NaN where nobody can tell: below ``GATE_PEERS`` complete trials, without accuracies (of which alone one training
+    shows the noise), where the objective is a loss, and in a study whose best trial has not clearly learned: where
+    everything fails, nobody is healthy by comparison. Infinite for a trial that diverged, whatever it reached before.
+    """
+    return _lacks(best_accuracy(trial), trial, study)
+
+
+def _lacks(accuracy: float, trial: TrialRecord, study: StudyRecord) -> float:
+    """What the accuracy lacks of the best known one, in noise floors of that.
+
+    As if two more answers were wrong, at least (Agresti and Coull 1998): who made no error in a few hundred samples may
+    make some in the next.
+    """
+    best = study.best
+    if best is None or best.telemetry is None or len(study.complete_trials) < limits.GATE_PEERS.value:
+        return NAN
+    if not study.is_maximized or study.metric.endswith("loss"):
+        return NAN
+    known = best_accuracy(best)
+    if math.isnan(known) or not has_learned(known, chance_accuracy(best.telemetry)):
+        return NAN
+    if has_diverged(trial):
+        return math.inf
+    one_answer = validation_error(best.telemetry, 1.0)
+    return (known - accuracy) / validation_error(best.telemetry, min(known, 1.0 - 2.0 * one_answer))
 
 
 def best_accuracy(trial: TrialRecord) -> float:
@@ -61,8 +84,13 @@ def best_accuracy(trial: TrialRecord) -> float:
     return float(readings.max()) if len(readings := _accuracies(trial)) else NAN
 
 
-def last_accuracy(trial: TrialRecord) -> float:
-    """The validation accuracy of the last epoch for which it is finite; NaN without any."""
+def end_accuracy(trial: TrialRecord) -> float:
+    """The validation accuracy of the weights that the training leaves; NaN without any.
+
+    Those of the last epoch for which it is finite, or of the best one where an early stop brought them back.
+    """
+    if trial.outcome is Outcome.STOPPED_EARLY:
+        return best_accuracy(trial)
     return float(readings[-1]) if len(readings := _accuracies(trial)) else NAN
 
 

@@ -10,7 +10,7 @@ from studies.diagnosis import (
     Severity,
     diagnose_record,
 )
-from studies.diagnosis.standing import last_accuracy
+from studies.diagnosis.standing import end_accuracy
 from studies.records import Outcome, TrialRecord
 from tests import made_trials
 from tests.cases import CASES
@@ -32,7 +32,7 @@ def test_the_healthy_gate_turns_alarms_into_notes() -> None:
 def test_the_gate_is_two_noise_floors_wide(behind: float, severity: Severity) -> None:
     """To end one and a half standard errors behind the best is healthy, three are not."""
     bad = CASES["oscillation"]().trials[0]
-    reached = last_accuracy(bad)
+    reached = end_accuracy(bad)
     best = reached + behind * math.sqrt(reached * (1.0 - reached) / made_trials.DATA.n_validation)
     accuracy = (*made_trials.VALIDATION_ACCURACY[:9], best)
     level = tuple(min(a, best) for a in accuracy)

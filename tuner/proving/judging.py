@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from studies.comparison import Comparison, compare
-from studies.diagnosis import Severity, diagnose_record
+from studies.diagnosis import Finding, Severity, diagnose_record
+from studies.diagnosis.symptoms import falls_behind
 from studies.intervals import INF, Interval, t_bounds
 from studies.records import StudyRecord, TrialRecord
 from tuner.proving.contest import BASELINE, Contest
@@ -114,7 +115,10 @@ class _Judge:
             values=values,
             filled=_filled(values, every, yardstick),
             own=_filled({label: tuple(map(own.value, row)) for label, row in trials.items()}, every, own),
-            symptoms={label: [_faults(trial, record) for trial in row] for label, row in trials.items()},
+            symptoms={
+                label: [_faults(trial, record, contest.finding) for trial in row]
+                for label, row in trials.items()
+            },
             resolution=_resolution(every, yardstick),
             confidence=1.0 - ERROR_RATE / max(contest.n_changes, 1),
             gap=None,
@@ -286,12 +290,17 @@ def _filled(
     return {label: tuple(floor if each is None else each for each in row) for label, row in bounded.items()}
 
 
-def _faults(trial: TrialRecord, record: StudyRecord) -> frozenset[str]:
-    """The symptoms of one replicate that are worse than notes, with what follows from them."""
+def _faults(trial: TrialRecord, record: StudyRecord, finding: Finding) -> frozenset[str]:
+    """The symptoms of one replicate that are worse than notes, with what follows from them.
+
+    That it is behind the luckiest of all replicates is none, unless that is what is to be mended: the paired gain says
+    by how much it is worse, and whether that is sure.
+    """
     found = [
         each for each in diagnose_record(record, trial.number) if each.severity.rank > Severity.NOTE.rank
     ]
-    return frozenset(name for each in found for name in (each.symptom, *each.consequences))
+    named = {name for each in found for name in (each.symptom, *each.consequences)}
+    return frozenset(named - ({falls_behind.NAME} - {finding.symptom}))
 
 
 def _resolution(trials: Sequence[TrialRecord], yardstick: Yardstick) -> float:

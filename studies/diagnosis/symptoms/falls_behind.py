@@ -1,5 +1,7 @@
 """Falls behind: another trial of the study is known to be far better, and this one's own curves look sound."""
 
+from collections.abc import Callable
+
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
@@ -10,13 +12,17 @@ from studies.diagnosis.restraint import few_units
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.slowness import fit_evidence
 from studies.diagnosis.stages import Stage
-from studies.diagnosis.standing import behind_best, best_accuracy, is_behind, last_accuracy
+from studies.diagnosis.standing import behind_best, best_accuracy, far_behind, is_behind
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.weighing import Suspicion, causes_of, evidence_of
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "falls_behind"
 
+Rule = Callable[[Signs], Evidence | None]
+
+SMALLER_UPDATES = 2.0
+"""Times smaller than the best's: by chance they differ by less (own design)."""
 _SAID = {
     CauseName.UNDERCAPACITY: "it has few units",
     CauseName.TOO_FEW_EPOCHS: "it has few epochs, and was still getting better",
@@ -29,16 +35,17 @@ _SAID = {
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
-    """It ends far behind the study's best. A fault where its readings say by what, if only faintly.
+    """No epoch is near the study's best. A fault where its readings say by what, if only faintly.
 
-    The harm is known here, so half of the fit is enough that a rule asks for which has to see the harm itself. Without
-    a cause it is the harm that an earlier anomaly did, and else a note: a search meets worse configs than its best.
+    The harm is known here, so half of the fit is enough that a rule asks for which has to see the harm itself. What the
+    best trial has too is not what this one is behind by. Without a cause it is the harm that an earlier anomaly did,
+    and else a note: a search meets worse configs than its best.
     """
     best = study.best
     if best is None or has_diverged(trial) or not is_behind(trial, study):
         return None
     signs, short = Signs(trial=trial), behind_best(trial, study)
-    found = tuple(suspicion for rule in _RULES if (suspicion := rule(signs)) is not None)
+    found = _what_the_best_has_not(signs, Signs(trial=best))
     causes = causes_of(found)
     why = _SAID[causes[0].name] if causes else "its own readings do not tell why"
     return Finding(
@@ -46,82 +53,96 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
         symptom=NAME,
         severity=Severity.WARNING,
         sentence=(
-            f"It ends at {last_accuracy(trial):.1%}, {short:.1f} noise floors behind trial {best.number}, the study's "
-            f"best ({best_accuracy(best):.1%}): {why}."
+            f"Its best epoch has {best_accuracy(trial):.1%}, {short:.1f} noise floors behind trial {best.number}, the "
+            f"study's best ({best_accuracy(best):.1%}): {why}."
         ),
         causes=causes,
-        evidence=(_at_end("behind_best_in_noise_floors", short, signs), *evidence_of(found)),
+        evidence=(
+            _distance(short, study, signs),
+            *evidence_of(found),
+        ),
         remedies=remedies_for(causes, signs.situation),
         hurts_by_itself=bool(causes),
     )
 
 
-def _at_end(quantity: str, value: float, signs: Signs) -> Evidence:
-    return crossed(quantity, value, limits.BEHIND_BEST, first_step=signs.last_epoch)
-
-
-def _few_units(signs: Signs) -> Suspicion | None:
-    evidence = few_units(signs)
-    return _suspicion(CauseName.UNDERCAPACITY, 0.8, evidence, signs) if evidence is not None else None
-
-
-def _few_epochs(signs: Signs) -> Suspicion | None:
-    """Few epochs, the last ones of which still brought something."""
-    if signs.n_epochs >= limits.FEW_EPOCHS.value or not signs.doubling_fall > limits.DOUBLING_FALL.value:
-        return None
-    evidence = crossed("n_epochs", float(signs.n_epochs), limits.FEW_EPOCHS, first_step=signs.last_epoch)
-    return _suspicion(CauseName.TOO_FEW_EPOCHS, 0.75, evidence, signs)
-
-
-def _few_steps(signs: Signs) -> Suspicion | None:
-    if signs.steps_per_epoch > limits.HANDFUL_PER_EPOCH.value:
-        return None
-    if not gain_of_path(signs) > limits.GAIN_OF_PATH.value:
-        return None
-    evidence = crossed("steps_per_epoch", signs.steps_per_epoch, limits.HANDFUL_PER_EPOCH)
-    return _suspicion(CauseName.BATCH_TOO_LARGE, 0.7, evidence, signs)
-
-
-def _small_updates(signs: Signs) -> Suspicion | None:
-    if not signs.update_ratio < limits.UPDATE_RATIO_SLOW.value:
-        return None
-    evidence = crossed("update_ratio", signs.update_ratio, limits.UPDATE_RATIO_SLOW)
-    return _suspicion(CauseName.LEARNING_RATE_TOO_LOW, 0.65, evidence, signs)
-
-
-def _suspicion(name: CauseName, confidence: float, evidence: Evidence, signs: Signs) -> Suspicion | None:
-    """Only of a fit that is still worth mending: who knows the training data by heart lacks something else."""
-    if not signs.fit_ratio > limits.BEHIND_FIT.value:
-        return None
-    return Suspicion(
-        name=name, confidence=confidence, evidence=(evidence, fit_evidence(signs, limits.BEHIND_FIT))
+def _distance(short: float, study: StudyRecord, signs: Signs) -> Evidence:
+    return Evidence(
+        quantity="noise_floors_behind_the_best",
+        first_step=signs.rows[0].epoch,
+        last_step=signs.last_epoch,
+        value=short,
+        threshold=far_behind(study),
+        source=f"NOISE_FLOORS, and the luck of the best of {len(study.complete_trials)} (Blom 1958)",
     )
 
 
-def _long_warmup(signs: Signs) -> Suspicion | None:
-    if not signs.warmup_share > limits.LONG_WARMUP.value:
+def _what_the_best_has_not(signs: Signs, best: Signs) -> tuple[Suspicion, ...]:
+    """Only of a fit that is still worth mending: who knows the training data by heart lacks something else."""
+    if not signs.fit_ratio > limits.BEHIND_FIT.value:
+        return ()
+    fit = fit_evidence(signs, limits.BEHIND_FIT)
+    return tuple(
+        Suspicion(name=name, confidence=confidence, evidence=(evidence, fit))
+        for name, confidence, rule in _RULES
+        if (evidence := rule(signs)) is not None and not _has_it_too(best, name, rule, signs)
+    )
+
+
+def _has_it_too(best: Signs, name: CauseName, rule: Rule, signs: Signs) -> bool:
+    """By the same rule; of updates, which differ by degrees, whether they are not even twice as large."""
+    if name is CauseName.LEARNING_RATE_TOO_LOW:
+        return not best.update_ratio > SMALLER_UPDATES * signs.update_ratio
+    return rule(best) is not None
+
+
+def _few_epochs(signs: Signs) -> Evidence | None:
+    """Few epochs, the last ones of which still brought something."""
+    if signs.n_epochs >= limits.FEW_EPOCHS.value or not signs.doubling_fall > limits.DOUBLING_FALL.value:
         return None
-    evidence = crossed("warmup_share", signs.warmup_share, limits.LONG_WARMUP)
-    return _suspicion(CauseName.WARMUP_TOO_LONG, 0.8, evidence, signs)
+    return crossed("n_epochs", float(signs.n_epochs), limits.FEW_EPOCHS, first_step=signs.last_epoch)
 
 
-def _early_decay(signs: Signs) -> Suspicion | None:
+def _few_steps(signs: Signs) -> Evidence | None:
+    """A handful of steps an epoch, of which more promise more."""
+    is_handful = signs.steps_per_epoch <= limits.HANDFUL_PER_EPOCH.value
+    if not (is_handful and gain_of_path(signs) > limits.GAIN_OF_PATH.value):
+        return None
+    return crossed("steps_per_epoch", signs.steps_per_epoch, limits.HANDFUL_PER_EPOCH)
+
+
+def _small_updates(signs: Signs) -> Evidence | None:
+    is_small = signs.update_ratio < limits.UPDATE_RATIO_SLOW.value
+    return crossed("update_ratio", signs.update_ratio, limits.UPDATE_RATIO_SLOW) if is_small else None
+
+
+def _long_warmup(signs: Signs) -> Evidence | None:
+    is_long = signs.warmup_share > limits.LONG_WARMUP.value
+    return crossed("warmup_share", signs.warmup_share, limits.LONG_WARMUP) if is_long else None
+
+
+def _early_decay(signs: Signs) -> Evidence | None:
     """Most steps at next to nothing of the peak rate."""
     share = low_rate_share(signs)
-    if not share > limits.LOW_RATE_SHARE.value:
-        return None
-    evidence = crossed("low_rate_share", share, limits.LOW_RATE_SHARE)
-    return _suspicion(CauseName.PREMATURE_DECAY, 0.8, evidence, signs)
+    is_early = share > limits.LOW_RATE_SHARE.value
+    return crossed("low_rate_share", share, limits.LOW_RATE_SHARE) if is_early else None
 
 
-def _burst(signs: Signs) -> Suspicion | None:
+def _burst(signs: Signs) -> Evidence | None:
     """A burst of the first updates that left no other trace than a fit that is still poor."""
     is_poor = signs.fit_ratio > limits.FIT_RATIO_DROPOUT.value
     if not (is_poor and signs.early_burst > limits.EARLY_BURST.value) or signs.warmup_share > 0.0:
         return None
-    evidence = crossed("early_burst", signs.early_burst, limits.EARLY_BURST)
-    return _suspicion(CauseName.MISSING_WARMUP, 0.6, evidence, signs)
+    return crossed("early_burst", signs.early_burst, limits.EARLY_BURST)
 
 
-_RULES = (_few_units, _few_epochs, _few_steps, _small_updates, _long_warmup, _early_decay, _burst)
+_RULES = (
+    (CauseName.UNDERCAPACITY, 0.8, few_units),
+    (CauseName.WARMUP_TOO_LONG, 0.8, _long_warmup),
+    (CauseName.PREMATURE_DECAY, 0.8, _early_decay),
+    (CauseName.TOO_FEW_EPOCHS, 0.75, _few_epochs),
+    (CauseName.BATCH_TOO_LARGE, 0.7, _few_steps),
+    (CauseName.LEARNING_RATE_TOO_LOW, 0.65, _small_updates),
+    (CauseName.MISSING_WARMUP, 0.6, _burst),
+)
 SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.STUDY, shows_harm=True)

@@ -8,13 +8,6 @@ GATE_PEERS = Threshold(value=3, unit="complete trials", source=OWN)
 GATE_PROGRESS = Threshold(value=0.5, unit="fraction of the way from chance to perfect", source=OWN)
 """A study whose best trial is worse than this has no healthy trial to be near to."""
 
-BEHIND_BEST = Threshold(
-    value=4,
-    unit="noise floors behind the study's best trial",
-    source=f"{OWN}: twice NOISE_FLOORS; the best of many is itself by one or two too good",
-)
-"""A trial farther from the study's best than this was harmed by something."""
-
 BEHIND_FIT = Threshold(
     value=0.25,
     unit="train loss or error / that of validation, of a trial that is known to be behind",

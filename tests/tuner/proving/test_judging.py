@@ -40,11 +40,12 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
         baseline: Values = FAULTY,
         reference: Values | None = HEALTHY,
         symptoms: Mapping[str, Sequence[str]] | None = None,
+        symptom: str = "divergence",
         consequences: tuple[str, ...] = (),
         losses: Mapping[str, Sequence[float]] | None = None,
     ) -> Proof:
         edits = [fixing(*_parsed(label)) for label in remedies]
-        found = finding(*edits, consequences=consequences)
+        found = finding(*edits, symptom=symptom, consequences=consequences)
         healthy = None if reference is None else {"width": 8}
         contest = Contest.of(found, {"learning_rate": 3.0}, reference=healthy)
         values = {BASELINE: baseline, **remedies, **({} if reference is None else {REFERENCE: reference})}
@@ -141,6 +142,15 @@ def test_a_new_symptom_is_no_proof(judge: Judge) -> None:
     explained = judge({RATE: MENDED}, symptoms={RATE: ["overfitting"]}, consequences=("overfitting",))
     assert explained.remedies[0].new_symptoms == ()
     assert "the symptom remains in 5 of 5" in explained.remedies[0].why
+
+
+def test_being_behind_the_luckiest_replicate_is_no_new_symptom(judge: Judge) -> None:
+    """The paired gain has measured it; where it is what is to be mended it must be gone."""
+    proof = judge({RATE: MENDED}, symptoms={RATE: ["falls_behind"]})
+    assert proof.remedies[0].new_symptoms == ()
+    assert proof.is_proven
+    itself = judge({RATE: MENDED}, symptom="falls_behind", symptoms={RATE: ["falls_behind"]})
+    assert itself.remedies[0].why.endswith("but the symptom remains in 5 of 5.")
 
 
 def test_the_same_fault_under_another_name_has_not_gone(judge: Judge) -> None:
