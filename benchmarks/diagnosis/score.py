@@ -1,13 +1,15 @@
 """Scores the stored runs again, without training or torch: seconds, so that rules can be tuned.
 
 python -m benchmarks.diagnosis.score --only calibration --verbose
+python -m benchmarks.diagnosis.score --only drawn --draw 9 --also 10 11 --in-study
 """
 
 import argparse
 from pathlib import Path
 
+from benchmarks.diagnosis.drawn.names import part_of
 from benchmarks.diagnosis.parts import N_HEALTHY_SEEDS, N_SEEDS, add_part_arguments, part_asked_for, read_list
-from benchmarks.diagnosis.scoring import Answer, Scored, neutral_levers, score_part, scores
+from benchmarks.diagnosis.scoring import Answer, Scored, neutral_levers, score_part, scores, together
 from benchmarks.diagnosis.table import lines_of
 
 DEFAULT_FOLDER = Path("runs/diagnosis")
@@ -20,6 +22,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--task", default="mnist")
     add_part_arguments(parser, default="calibration")
+    parser.add_argument(
+        "--also", type=int, nargs="+", default=[], help="more draws, scored together with that of --draw"
+    )
     parser.add_argument("--seeds", type=int, default=N_SEEDS)
     parser.add_argument("--cause", default="", help="only cases whose name contains this")
     parser.add_argument(
@@ -30,8 +35,18 @@ def main() -> None:
     parser.add_argument("--verbose", action="store_true", help="each wrong run with what was said of it")
     arguments = parser.parse_args()
     part = part_asked_for(arguments.only, arguments.draw) or arguments.only
-    folder = arguments.folder / arguments.task / part
-    scored = score_part(
+    parts = [part, *(part_of(draw) for draw in arguments.also)]
+    folder = arguments.folder / arguments.task
+    scored = together([_scored(each, folder / each, arguments) for each in parts])
+    if arguments.verbose:
+        tell_wrong(scored, arguments.cause)
+    if arguments.admissions:
+        tell_admissions(scored)
+    print("\n".join(lines_of(scored, scores(scored, neutral_levers(folder / part)))))
+
+
+def _scored(part: str, folder: Path, arguments: argparse.Namespace) -> Scored:
+    return score_part(
         folder,
         read_list(part),
         n_seeds=arguments.seeds,
@@ -39,11 +54,6 @@ def main() -> None:
         in_study=arguments.in_study,
         detection=arguments.detection,
     )
-    if arguments.verbose:
-        tell_wrong(scored, arguments.cause)
-    if arguments.admissions:
-        tell_admissions(scored)
-    print("\n".join(lines_of(scored, scores(scored, neutral_levers(folder)))))
 
 
 def tell_admissions(scored: Scored) -> None:

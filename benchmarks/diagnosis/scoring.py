@@ -219,6 +219,19 @@ def score_part(
     )
 
 
+def together(parts: Sequence[Scored]) -> Scored:
+    """Of several parts, all diagnosed in the same way, as of one."""
+    return dataclasses.replace(
+        parts[0],
+        part=" + ".join(each.part for each in parts),
+        answers=tuple(answer for each in parts for answer in each.answers),
+        admissions={name: verdict for each in parts for name, verdict in each.admissions.items()},
+        n_missing=sum(each.n_missing for each in parts),
+        seconds=sum(each.seconds for each in parts),
+        n_probed=sum(each.n_probed for each in parts),
+    )
+
+
 def verdict_on(case: Case, listed: Listed, folder: Path, seeds: Sequence[int]) -> Admission:
     """By ``seeds``, whose runs are there; where they leave it open by more, as soon as all of these are there."""
     verdict = admitted(case, *_runs_of(case, folder, seeds))

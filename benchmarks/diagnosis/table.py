@@ -44,6 +44,8 @@ def lines_of(scored: Scored, figures: Scores) -> list[str]:
     )
     told = [f"  {label:78} {_percent(getattr(figures, name)):>6}" for name, label in _LABELS.items()]
     told.append(f"  {'false alarms, of healthy runs':78} {figures.false_alarms:>3}/{figures.n_healthy}")
+    wide = [given.is_alarm for given in scored.healthy]
+    told.append(f"  {'- and of those with faults that do no harm':78} {sum(wide):>3}/{len(wide)}")
     told.append(f"  {'flagged without a cause':78} {figures.abstentions:>6}")
     return [head, *told, *_by_cause(scored), *left_out(scored)]
 

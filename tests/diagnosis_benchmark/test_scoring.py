@@ -11,6 +11,7 @@ from benchmarks.diagnosis.scoring import (
     is_right_enough,
     named_causes,
     scores,
+    together,
     upper_bound,
 )
 from benchmarks.diagnosis.table import BEGIN, END, lines_of, markdown, write_between_markers
@@ -52,6 +53,18 @@ def test_shares_by_hand() -> None:
     assert (figures.recall, figures.precision, figures.false_alarm_rate) == (0.75, 0.75, 0.25)
     assert (figures.top1, figures.top3, figures.abstentions) == (0.25, 0.5, 1)
     assert (figures.top1_of_found, figures.top3_of_found) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+
+
+def test_parts_are_scored_together_as_one() -> None:
+    """Shares of all runs, not means of shares."""
+    first = _scored(_answer(RATE, RATE), _answer(None, alarm=False))
+    second = replace(
+        _scored(*[_answer(RATE, alarm=False)] * 3, _answer(None, RATE)), part="fresh", n_missing=2
+    )
+    both = together([first, second])
+    assert (both.part, both.n_missing, both.seconds) == ("blind + fresh", 2, 0.2)
+    figures = scores(both)
+    assert (figures.recall, figures.precision, figures.false_alarm_rate) == (0.25, 0.5, 0.5)
 
 
 def test_a_planted_fault_without_harm_is_no_false_alarm_of_the_healthy_list() -> None:
