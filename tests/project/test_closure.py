@@ -72,6 +72,20 @@ def test_every_symptom_has_a_case_and_a_page() -> None:
     assert {*cases.CASES, *early_cases.EARLY_CASES, *study_cases.STUDY_CASES} == set(SYMPTOMS)
 
 
+def test_no_threshold_hides_another() -> None:
+    """All files share one namespace, `thresholds.NAME`: of two of a name the second would silently be used for both."""
+    folder = ROOT / "studies/diagnosis/thresholds"
+    named = [
+        name
+        for path in sorted(folder.glob("*.py"))
+        for name in re.findall(
+            r"^([A-Z_]+) = Threshold\(", path.read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
+    ]
+    assert len(named) > 150
+    assert sorted(named) == sorted(set(named))
+
+
 def test_every_threshold_is_documented_with_its_value() -> None:
     """The page's numbers are the code's."""
     from studies.diagnosis import thresholds

@@ -30,6 +30,7 @@ from tests.made_trials import (
     good_trial,
     study_of,
     trial_of,
+    with_steps,
 )
 
 BEST = max(VALIDATION_ACCURACY)
@@ -256,6 +257,15 @@ def test_a_faint_sign_is_enough_where_the_harm_is_known(trial: TrialRecord, caus
     assert diagnose_record(study_of(*(dataclasses.replace(trial, number=n) for n in range(4))), 0) == []
 
 
+@pytest.mark.parametrize(("n_steps", "cause"), [(120, CauseName.LEARNING_RATE_TOO_LOW), (130, None)])
+def test_a_short_way_is_one_of_small_updates(n_steps: int, cause: CauseName | None) -> None:
+    """Updates of 0.4% of the weights: 120 of them are less than half of the weights' norm, 130 are more."""
+    short = with_steps(behind(update_ratio=4e-3), (0.1,) * n_steps, (0.01,) * n_steps, n_epochs=10)
+    found = diagnose_record(among(short, peer=good_trial(update_ratio=1e-2)), 0)
+    causes = [f.causes[0].name if f.causes else None for f in found if f.symptom == "falls_behind"]
+    assert causes == [cause]
+
+
 @pytest.mark.parametrize(
     ("trial", "best"),
     [
@@ -303,37 +313,3 @@ def test_being_behind_is_the_harm_that_an_earlier_anomaly_did(anomaly: TrialReco
     assert beside.symptom == symptom
     assert beside.severity is not Severity.NOTE
     assert beside.consequences == ("falls_behind",)
-
-
-# --- overconfidence that went on for long
-
-
-def too_sure(since: int, errors: float) -> TrialRecord:
-    """By so many standard errors, with a validation loss that has risen by 0.3 in the epochs since its best."""
-    n, best = since + 5, 4
-    losses = tuple(0.3 - 0.05 * e if e <= best else 0.1 * (1.0 + 0.3 * (e - best) / since) for e in range(n))
-    accuracy, train = 0.97, tuple(0.02 * loss for loss in losses)
-    telemetry = good_trial().telemetry
-    assert telemetry is not None
-    confidence = accuracy + errors * validation_error(telemetry, accuracy)
-    return trial_of(train, (1.0,) * n, losses, (accuracy,) * n, confidence=(confidence,) * n)
-
-
-@pytest.mark.parametrize(
-    ("since", "errors", "severity"),
-    [(21, 4.0, Severity.NOTE), (22, 4.0, Severity.WARNING), (22, 2.9, None)],
-)
-def test_who_went_on_long_after_the_best_need_not_know_all_by_heart(
-    since: int, errors: float, severity: Severity | None
-) -> None:
-    """Sound trainings with such a rise stop sooner; the confidence must be sure then, too."""
-    found = diagnose_record(study_of(too_sure(since, errors)), 0)
-    severities = [f.severity for f in found if f.symptom == "overconfidence"]
-    assert severities == ([] if severity is None else [severity])
-
-
-def test_no_accuracy_excuses_overconfidence() -> None:
-    """What it harms are the probabilities, in a training that answers as well as the best."""
-    trial = too_sure(30, 4.0)
-    assert standing(trial, among(trial)) is Standing.HEALTHY
-    assert [finding.symptom for finding in faults_in(trial)] == ["overconfidence"]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
-from studies.diagnosis.progress import gain_of_path, low_rate_share
+from studies.diagnosis.progress import gain_of_path, low_rate_share, path_length
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import few_units
@@ -112,8 +112,11 @@ def _few_steps(signs: Signs) -> Evidence | None:
 
 
 def _small_updates(signs: Signs) -> Evidence | None:
-    is_small = signs.update_ratio < limits.UPDATE_RATIO_SLOW.value
-    return crossed("update_ratio", signs.update_ratio, limits.UPDATE_RATIO_SLOW) if is_small else None
+    """Small ones, or a short way that they made all together."""
+    if signs.update_ratio < limits.UPDATE_RATIO_SLOW.value:
+        return crossed("update_ratio", signs.update_ratio, limits.UPDATE_RATIO_SLOW)
+    is_short = path_length(signs) < limits.SHORT_PATH.value
+    return crossed("path_length", path_length(signs), limits.SHORT_PATH) if is_short else None
 
 
 def _long_warmup(signs: Signs) -> Evidence | None:

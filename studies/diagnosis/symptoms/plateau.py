@@ -69,13 +69,14 @@ def _flatness(trial: TrialRecord) -> Evidence | None:
         curve, epochs = losses, epochs[1:]
     start = flat_since(curve, limits.FLAT_PER_EPOCH.value)
     n_flat = len(curve) - 1 - start
-    if n_flat < limits.PERSISTENCE.value or n_flat < len(losses) / 2:
-        return None
+    before = float(curve[: start + 1].min())
+    if n_flat < limits.PERSISTENCE.value or n_flat < len(losses) / 2 or not before > 0.0:
+        return None  # a loss of 0 cannot fall
     return Evidence(
         quantity="train_loss_fall_per_epoch",
         first_step=epochs[start],
         last_step=epochs[-1],
-        value=float(1.0 - curve[start + 1 :].min() / curve[: start + 1].min()) / n_flat,
+        value=float(1.0 - curve[start + 1 :].min() / before) / n_flat,
         threshold=limits.FLAT_PER_EPOCH.value,
         source=limits.FLAT_PER_EPOCH.source,
     )

@@ -3,14 +3,15 @@
 import dataclasses
 
 from studies.diagnosis import thresholds as limits
+from studies.diagnosis.before_training import crossed
 from studies.diagnosis.causes import causes_of_poor_fit, is_explained
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
-from studies.diagnosis.instability import high_momentum
+from studies.diagnosis.instability import has_tiny_batch, high_momentum
 from studies.diagnosis.reference import PoorFit, learned_nothing, poor_fit
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
 from studies.diagnosis.signs import Signs
-from studies.diagnosis.slowness import fit_in_words
+from studies.diagnosis.slowness import fit_evidence, fit_in_words
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.weighing import Suspicion, causes_of, evidence_of
@@ -22,6 +23,7 @@ _SAID = {
     CauseName.OVER_REGULARIZED: "regularization holds the fit down",
     CauseName.UNDERCAPACITY: "it has too few units to fit more",
     CauseName.MOMENTUM_TOO_HIGH: "its momentum carries the weights past every minimum",
+    CauseName.BATCH_TOO_SMALL: "its updates see so few samples that they are mostly noise",
 }
 CLEARLY_LIKELIER = 0.02
 """How much more confidence than another cause has puts one before it (own design)."""
@@ -64,7 +66,7 @@ def _held(signs: Signs) -> tuple[Suspicion, ...]:
 
     It is the likelier where the units are not as few as to be hopeless by themselves.
     """
-    held = restraint(signs)
+    held = (*restraint(signs), *_noisy_updates(signs))
     few = [each for each in held if each.name is CauseName.UNDERCAPACITY]
     momentum = high_momentum(signs)
     if momentum is None or not few or not signs.weight_growth > limits.SWOLLEN_BY_FACTOR.value:
@@ -72,6 +74,27 @@ def _held(signs: Signs) -> tuple[Suspicion, ...]:
     is_hopeless = few[0].evidence[0].value <= limits.NARROW_LAYERS.value
     confidence = momentum.confidence if is_hopeless else few[0].confidence + CLEARLY_LIKELIER
     return (*held, dataclasses.replace(momentum, confidence=confidence))
+
+
+def _noisy_updates(signs: Signs) -> tuple[Suspicion, ...]:
+    """Updates of a handful of samples, at whose end the fit is poor and the errors are many."""
+    is_poor = (
+        signs.fit_ratio > limits.FIT_RATIO_NOISY.value and signs.late_error > limits.TINY_BATCH_ERROR.value
+    )
+    if not (has_tiny_batch(signs) and is_poor):
+        return ()
+    evidence = (
+        crossed("batch_size", signs.batch_size, limits.SMALL_BATCH),
+        crossed(
+            "late_error",
+            signs.late_error,
+            limits.TINY_BATCH_ERROR,
+            first_step=signs.late_epoch,
+            last_step=signs.last_epoch,
+        ),
+        fit_evidence(signs, limits.FIT_RATIO_NOISY),
+    )
+    return (Suspicion(name=CauseName.BATCH_TOO_SMALL, confidence=0.84, evidence=evidence),)
 
 
 def _sentence(poor: PoorFit, *, nothing: bool) -> str:

@@ -13,3 +13,8 @@ BEHIND_FIT = Threshold(
     unit="train loss or error / that of validation, of a trial that is known to be behind",
     source=f"{OWN}: half of what is asked where nobody knows how good it could be",
 )
+SHORT_PATH = Threshold(
+    value=0.5,
+    unit="norms of the weights, all updates laid end to end, of a trial that is known to be behind",
+    source=f"{OWN}: a quarter of USUAL_PATH",
+)
