@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from search_spaces.errors import ConfigurationError
 from studies.diagnosis import thresholds as limits
@@ -27,25 +28,37 @@ def diagnose_record(record: StudyRecord, trial: int | None = None) -> list[Findi
     Raises:
         ConfigurationError: there is no trial of that number.
     """
+    of_best = _OfBest(record)
     if trial is not None:
-        return _worst_first(trial_findings(_trial_of(record, trial), record))
+        return _worst_first(trial_findings(_trial_of(record, trial), record, of_best))
     findings = [finding for symptom in STUDY_SYMPTOMS for finding in symptom.find(record)]
     best = record.best
     if best is not None:
-        findings += trial_findings(best, record)
+        findings += trial_findings(best, record, of_best)
     others = [t for t in record.trials if t is not best and _is_judged(t)]
-    return _worst_first(findings + _clearest_cases(others, record))
+    return _worst_first(findings + _clearest_cases(others, record, of_best))
 
 
-def trial_findings(trial: TrialRecord, record: StudyRecord) -> list[Finding]:
+@dataclasses.dataclass(frozen=True)
+class _OfBest:
+    """What the best trial of a study shows: looked for once, and only where it is asked for."""
+
+    record: StudyRecord
+
+    @cached_property
+    def symptoms(self) -> frozenset[str]:
+        best = self.record.best
+        return frozenset(one.symptom.name for one in _shown_by(best, self.record)) if best else frozenset()
+
+
+def trial_findings(trial: TrialRecord, record: StudyRecord, of_best: _OfBest) -> list[Finding]:
     """The symptoms of one trial that no earlier one explains; notes only when it passes the healthy gate."""
     shown = _shown_by(trial, record)
     if not shown:
         return []
     stands = standing(trial, record)
-    if stands is Standing.WORSE and record.best is not None:
-        of_best = {one.symptom.name for one in _shown_by(record.best, record)}
-        shown = [dataclasses.replace(one, is_shared=one.symptom.name in of_best) for one in shown]
+    if stands is Standing.WORSE:
+        shown = [dataclasses.replace(one, is_shared=one.symptom.name in of_best.symptoms) for one in shown]
     return root_causes(shown, standing=stands)
 
 
@@ -68,10 +81,10 @@ def _completed(finding: Finding, symptom: TrialSymptom) -> Finding:
     )
 
 
-def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord) -> list[Finding]:
+def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord, of_best: _OfBest) -> list[Finding]:
     by_symptom: dict[str, list[Finding]] = {}
     for trial in trials:
-        for finding in filter(_is_news, trial_findings(trial, record)):
+        for finding in filter(_is_news, trial_findings(trial, record, of_best)):
             by_symptom.setdefault(finding.symptom, []).append(finding)
     n_judged = sum(_is_judged(trial) for trial in record.trials)
     n_common = limits.COMMON_MIN_TRIALS.value if record.best is not None else 1

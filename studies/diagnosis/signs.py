@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 
 import numpy as np
 import numpy.typing as npt
@@ -379,7 +380,7 @@ def _mean(values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]) -> float:
 
 def _median(values: Iterable[float]) -> float:
     known = [value for value in values if math.isfinite(value) and value > 0.0]
-    return float(np.median(known)) if known else NAN
+    return median(known) if known else NAN  # of a few floats, in a tenth of numpy's time
 
 
 def _norm(norms: Iterable[float]) -> float:

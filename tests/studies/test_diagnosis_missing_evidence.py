@@ -12,7 +12,6 @@ from studies.diagnosis import (
     diagnose_record,
     missing_evidence,
 )
-from studies.diagnosis.order import trial_findings
 from studies.readings import NAN, DataProbe
 from studies.records import Outcome, StudyRecord
 from tests import healthy_cases, made_trials
@@ -70,7 +69,7 @@ def test_any_telemetry_is_judged_without_an_error(
 def test_a_trial_without_an_epoch_has_no_findings() -> None:
     """Telemetry of the untrained network alone is no training."""
     record: StudyRecord = study_of(trial_of(()))
-    assert trial_findings(record.trials[0], record) == []
+    assert diagnose_record(record, record.trials[0].number) == []
 
 
 def test_an_unknown_validation_size_makes_the_rules_more_careful() -> None:
