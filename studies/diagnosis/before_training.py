@@ -89,6 +89,11 @@ def gradients_fade(trial: TrialRecord) -> bool:
     )
 
 
+def crossed_late(quantity: str, value: float, threshold: Threshold, signs: Signs) -> Evidence:
+    """A reading over the late epochs beside the threshold that it crossed."""
+    return crossed(quantity, value, threshold, first_step=signs.late_epoch, last_step=signs.last_epoch)
+
+
 def falls_short(trial: TrialRecord) -> bool:
     """Whether its late accuracy leaves something to be wished for: the harm that no curve has to show.
 

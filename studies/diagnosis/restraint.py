@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, falls_short, n_units
+from studies.diagnosis.before_training import crossed, crossed_late, falls_short, n_units
 from studies.diagnosis.finding import CauseName, Evidence
 from studies.diagnosis.progress import stopped_short
 from studies.diagnosis.signs import Signs
@@ -70,13 +70,7 @@ def _dropout(signs: Signs) -> Suspicion | None:
     silenced = is_lost and dropout >= HOPELESS_DROPOUT
     if not (costs or silenced):
         return None
-    evidence = crossed(
-        "train_mode_cost",
-        signs.train_mode_cost,
-        dear,
-        first_step=signs.late_epoch,
-        last_step=signs.last_epoch,
-    )
+    evidence = crossed_late("train_mode_cost", signs.train_mode_cost, dear, signs)
     return Suspicion(
         name=CauseName.OVER_REGULARIZED,
         confidence=0.89 if silenced else 0.85,

@@ -5,10 +5,8 @@ are false, so what was not read fires no rule. *Late* is the last quarter of the
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +14,7 @@ import numpy.typing as npt
 from studies.diagnosis.curves import Curve, epoch_noise, steady_best
 from studies.diagnosis.reference import trained, trained_rows, untrained_loss, validation_error
 from studies.diagnosis.situation import Situation
+from studies.diagnosis.summaries import least_of, mean_of, median_of, most_of, norm_of, ratio_of
 from studies.readings import NAN, EpochReadings, Telemetry
 from studies.records import TrialRecord
 
@@ -68,7 +67,7 @@ class Signs:
 
     def late(self, quantity: str) -> float:
         """The mean of an epoch quantity over the late epochs."""
-        return _mean(trained(self.trial, quantity)[-self._n_late :])
+        return mean_of(trained(self.trial, quantity)[-self._n_late :])
 
     @property
     def _n_late(self) -> int:
@@ -83,7 +82,7 @@ class Signs:
         The lower of the two: label smoothing, labels of chance and a hard task keep the loss of a fit that is done
         near that of validation, and few validation samples or rare classes the error.
         """
-        return _least(self.loss_ratio, self.error_ratio) if math.isfinite(self.loss_ratio) else NAN
+        return least_of(self.loss_ratio, self.error_ratio) if math.isfinite(self.loss_ratio) else NAN
 
     @cached_property
     def loss_ratio(self) -> float:
@@ -95,12 +94,12 @@ class Signs:
         probe = self.late("probe_loss")
         if not math.isfinite(probe) and not self._is_plain:
             return NAN
-        return _ratio(_least(self.late("train_loss"), probe), self.late("validation_loss"))
+        return ratio_of(least_of(self.late("train_loss"), probe), self.late("validation_loss"))
 
     @property
     def error_ratio(self) -> float:
         """The same of the errors, in eval mode alone: NaN where there are none or where no probe was read."""
-        return _ratio(1.0 - self.late("probe_accuracy"), self.late_error)
+        return ratio_of(1.0 - self.late("probe_accuracy"), self.late_error)
 
     @property
     def _is_plain(self) -> bool:
@@ -130,7 +129,7 @@ class Signs:
     @cached_property
     def train_mode_loss(self) -> float:
         """The share of the late train loss that is gone in eval mode: what noise in the network adds to it."""
-        return 1.0 - _ratio(self.late("probe_loss"), self.late("train_loss"))
+        return 1.0 - ratio_of(self.late("probe_loss"), self.late("train_loss"))
 
     @cached_property
     def late_error(self) -> float:
@@ -146,7 +145,7 @@ class Signs:
     @cached_property
     def explained(self) -> float:
         """The share of the untrained loss that is gone from the train loss at the end."""
-        return 1.0 - _ratio(self.late("train_loss"), untrained_loss(self.telemetry))
+        return 1.0 - ratio_of(self.late("train_loss"), untrained_loss(self.telemetry))
 
     # --- which way it goes
 
@@ -162,7 +161,11 @@ class Signs:
 
     def _fall_of_late(self, losses: Curve) -> float:
         n = self._n_late
-        return 1.0 - _ratio(_mean(losses[-n:]), _mean(losses[-2 * n : -n])) if len(losses) >= 2 * n else NAN
+        return (
+            1.0 - ratio_of(mean_of(losses[-n:]), mean_of(losses[-2 * n : -n]))
+            if len(losses) >= 2 * n
+            else NAN
+        )
 
     @cached_property
     def doubling_fall(self) -> float:
@@ -173,7 +176,7 @@ class Signs:
         start = untrained_loss(self.telemetry)
         whole = np.concatenate([[start], losses])
         half = float(np.interp(len(losses) / 2.0, np.arange(len(whole)), whole))
-        return 1.0 - _ratio(float(losses[-1]), half)
+        return 1.0 - ratio_of(float(losses[-1]), half)
 
     @cached_property
     def fall_over_noise(self) -> float:
@@ -226,7 +229,7 @@ class Signs:
         if not len(losses) or not np.all(np.isfinite(losses)):
             return NAN
         late = float(losses[-max(self._n_late, 2) :].min())
-        return _ratio(late, min(late, steady_best(losses))) - 1.0
+        return ratio_of(late, min(late, steady_best(losses))) - 1.0
 
     @cached_property
     def overconfidence(self) -> float:
@@ -238,7 +241,7 @@ class Signs:
     @cached_property
     def update_ratio(self) -> float:
         """‖Δw‖ / ‖w‖ of a step, the median over layers, at the training's livelier epochs (80th percentile)."""
-        medians = [_median(layer.update_ratio for layer in row.layers) for row in self.rows]
+        medians = [median_of(layer.update_ratio for layer in row.layers) for row in self.rows]
         known = [median for median in medians if median > 0.0]
         return float(np.quantile(known, 0.8)) if known else NAN
 
@@ -246,24 +249,24 @@ class Signs:
     def decay_share(self) -> float:
         """Weight decay's part of an update: rate x decay over the update ratio; 1 where it is all that moves them."""
         decay = self.situation.number("weight_decay")
-        ratio = _median(layer.update_ratio for row in self.rows for layer in row.layers)
+        ratio = median_of(layer.update_ratio for row in self.rows for layer in row.layers)
         if not len(self.rates):
             return NAN
-        return _ratio(float(np.median(self.rates)) * self.situation.momentum_factor * decay, ratio)
+        return ratio_of(float(np.median(self.rates)) * self.situation.momentum_factor * decay, ratio)
 
     @cached_property
     def clip_share(self) -> float:
         """Of the steps whose gradient was clipped; NaN where clipping is off."""
-        return _mean(trained(self.trial, "clip_fraction"))
+        return mean_of(trained(self.trial, "clip_fraction"))
 
     @cached_property
     def weight_growth(self) -> float:
         """‖w‖ of all layers at the end over that before training (else after its first epoch)."""
         probe = self.telemetry.step_zero
-        start = _norm(layer.weight_norm for layer in probe.layers) if probe is not None else NAN
-        norms = [_norm(layer.weight_norm for layer in row.layers) for row in self.rows]
+        start = norm_of(layer.weight_norm for layer in probe.layers) if probe is not None else NAN
+        norms = [norm_of(layer.weight_norm for layer in row.layers) for row in self.rows]
         first = start if start > 0.0 else norms[0] if norms else NAN
-        return _ratio(norms[-1], first) if norms else NAN
+        return ratio_of(norms[-1], first) if norms else NAN
 
     @cached_property
     def dead_rise(self) -> float:
@@ -274,17 +277,17 @@ class Signs:
     def saturated_rise(self) -> float:
         """The same of saturated units: those of sigmoids and tanh that hardly pass any gradient."""
         layers = self.rows[-1].layers if self.rows else ()
-        return self._above_start("saturated_fraction", _most(layer.saturated_fraction for layer in layers))
+        return self._above_start("saturated_fraction", most_of(layer.saturated_fraction for layer in layers))
 
     def _above_start(self, quantity: str, end: float) -> float:
         probe = self.telemetry.step_zero
         before = [getattr(layer, quantity) for layer in probe.layers] if probe is not None else []
-        return end - _most((0.0, *before))
+        return end - most_of((0.0, *before))
 
     @cached_property
     def lost_rise(self) -> float:
         """The larger of the two: the units that no longer learn, whichever their activation is."""
-        return _most((self.dead_rise, self.saturated_rise))
+        return most_of((self.dead_rise, self.saturated_rise))
 
     # --- the steps
 
@@ -298,13 +301,13 @@ class Signs:
     @cached_property
     def rate_area(self) -> float:
         """Mean rate over peak rate: 1 is constant, 0.5 a cosine, below a fifth is mostly over."""
-        return _ratio(_mean(self.rates), float(self.rates.max())) if len(self.rates) else NAN
+        return ratio_of(mean_of(self.rates), float(self.rates.max())) if len(self.rates) else NAN
 
     @cached_property
     def warmup_share(self) -> float:
         """Of the steps at which the rate rose from the step before; the config's warmup where steps are unknown."""
         if self.telemetry.steps:
-            return _mean(np.diff(self.rates) > 0.0)
+            return mean_of(np.diff(self.rates) > 0.0)
         return self.situation.number("warmup_fraction")
 
     @cached_property
@@ -362,7 +365,7 @@ class Signs:
 
     def _over_start(self, losses: Curve) -> float:
         losses = losses[np.isfinite(losses)]
-        return _ratio(float(losses.max()), self.start_loss) if len(losses) else NAN
+        return ratio_of(float(losses.max()), self.start_loss) if len(losses) else NAN
 
     @cached_property
     def start_loss(self) -> float:
@@ -371,31 +374,3 @@ class Signs:
         read = probe.train_loss if probe is not None else NAN
         known = untrained_loss(self.telemetry)
         return max(read, known) if math.isfinite(read) else known
-
-
-def _mean(values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]) -> float:
-    """NaN for none, and where one is NaN."""
-    return float(np.mean(values)) if len(values) else NAN
-
-
-def _median(values: Iterable[float]) -> float:
-    known = [value for value in values if math.isfinite(value) and value > 0.0]
-    return median(known) if known else NAN  # of a few floats, in a tenth of numpy's time
-
-
-def _norm(norms: Iterable[float]) -> float:
-    """The L2 norm of parts; NaN where there is none."""
-    squares = [norm * norm for norm in norms]
-    return math.sqrt(sum(squares)) if squares and all(math.isfinite(square) for square in squares) else NAN
-
-
-def _ratio(value: float, over: float) -> float:
-    return value / over if over > 0.0 else NAN
-
-
-def _most(values: Iterable[float]) -> float:
-    return max((value for value in values if math.isfinite(value)), default=NAN)
-
-
-def _least(*values: float) -> float:
-    return min((value for value in values if math.isfinite(value)), default=NAN)

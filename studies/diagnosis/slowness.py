@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, falls_short
+from studies.diagnosis.before_training import crossed, crossed_late, falls_short
 from studies.diagnosis.curves import Curve
 from studies.diagnosis.finding import CauseName, Evidence
 from studies.diagnosis.progress import (
@@ -183,7 +183,7 @@ def _warmup_too_long(signs: Signs) -> Suspicion | None:
         return None
     evidence = [
         _over_all("warmup_share", signs.warmup_share, limits.LONG_WARMUP, signs),
-        _late("validation_loss_fall", signs.late_fall, limits.WARMUP_FALL, signs),
+        crossed_late("validation_loss_fall", signs.late_fall, limits.WARMUP_FALL, signs),
     ]
     if math.isfinite(cost := warmup_cost(signs)):
         evidence.append(_over_all("warmup_cost_in_standard_errors", cost, limits.NOISE_FLOORS, signs))
@@ -269,8 +269,8 @@ def _too_few_epochs(signs: Signs) -> Suspicion | None:
     evidence = _shortness(signs)
     if _is_on_its_way(signs):
         evidence = (
-            _late("validation_loss_fall", signs.doubling_fall, limits.DOUBLING_FALL, signs),
-            _late("expected_gain", _promised(signs), _gain_limit(signs), signs),
+            crossed_late("validation_loss_fall", signs.doubling_fall, limits.DOUBLING_FALL, signs),
+            crossed_late("expected_gain", _promised(signs), _gain_limit(signs), signs),
             *evidence,
         )
     confidence = 0.87 if _is_short(signs) else 0.5
@@ -302,7 +302,7 @@ def _nearness(signs: Signs) -> tuple[Evidence, ...]:
     return (
         _over_all("path_length", path_length(signs), limits.CREEPING_PATH, signs),
         _over_all("gain_of_path", gain_of_path(signs), limits.GAIN_LEFT, signs),
-        _late("loss_ratio", signs.loss_ratio, limits.LOSS_RATIO_CREEPING, signs),
+        crossed_late("loss_ratio", signs.loss_ratio, limits.LOSS_RATIO_CREEPING, signs),
     )
 
 
@@ -318,11 +318,7 @@ def fit_in_words(signs: Signs) -> str:
 
 def fit_evidence(signs: Signs, threshold: Threshold) -> Evidence:
     """That the training data itself is fitted poorly."""
-    return _late("fit_ratio", signs.fit_ratio, threshold, signs)
-
-
-def _late(quantity: str, value: float, threshold: Threshold, signs: Signs) -> Evidence:
-    return crossed(quantity, value, threshold, first_step=signs.late_epoch, last_step=signs.last_epoch)
+    return crossed_late("fit_ratio", signs.fit_ratio, threshold, signs)
 
 
 def _over_all(quantity: str, value: float, threshold: Threshold, signs: Signs) -> Evidence:

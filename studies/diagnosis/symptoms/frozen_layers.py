@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import code_of, crossed, falls_short, start_of
+from studies.diagnosis.before_training import code_of, crossed, crossed_late, falls_short, start_of
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
@@ -159,12 +159,11 @@ def _too_small_to_tell(trial: TrialRecord, said: str, spectrum: Evidence) -> Fin
         said = f"{said}, and show no sign of an earlier training."
         return _found(trial, said, (spectrum,), hurts_by_itself=False)
     is_poor = error > limits.FROZEN_FIT_ERROR.value
-    misfit = crossed(
+    misfit = crossed_late(
         "probe_error" if is_poor else "probe_and_validation_error",
         error if is_poor else both,
         limits.FROZEN_FIT_ERROR if is_poor else limits.FROZEN_ERRORS,
-        first_step=signs.late_epoch,
-        last_step=signs.last_epoch,
+        signs,
     )
     wrong = f"{error:.0%} of the training data" + (
         "" if is_poor else f" and {signs.late_error:.0%} of validation"

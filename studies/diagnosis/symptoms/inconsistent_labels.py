@@ -3,7 +3,7 @@
 import math
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import best_reading, crossed, data_of
+from studies.diagnosis.before_training import best_reading, crossed, crossed_late, data_of
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import ends_at_chance
 from studies.diagnosis.remedies import remedies_for
@@ -127,13 +127,7 @@ def _doubted_alike(signs: Signs) -> tuple[str, tuple[Evidence, ...]] | None:
         return None
     evidence = (
         crossed("error_surprise", ratio, limits.SURPRISE, first_step=best.epoch),
-        crossed(
-            "loss_ratio",
-            signs.loss_ratio,
-            limits.LEARNED_BY_ROTE,
-            first_step=signs.late_epoch,
-            last_step=signs.last_epoch,
-        ),
+        crossed_late("loss_ratio", signs.loss_ratio, limits.LEARNED_BY_ROTE, signs),
     )
     said = f"Validation errors surprise {ratio:.0%} as much as so many can: all samples are doubted alike"
     return f"{said}, and what is still learned of the training labels is of no use for others.", evidence

@@ -3,7 +3,7 @@
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, falls_short, fits_well
+from studies.diagnosis.before_training import crossed, crossed_late, falls_short, fits_well
 from studies.diagnosis.curves import Curve, epoch_noise, reversals
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
 from studies.diagnosis.instability import are_enlarged, has_high_momentum, has_tiny_batch, instability
@@ -136,9 +136,7 @@ def _falling_short(signs: Signs) -> tuple[Way, ...]:
     is_fitted = signs.fit_ratio < limits.FIT_RATIO_TINY_BATCH.value
     tiny = crossed("batch_size", signs.batch_size, limits.SMALL_BATCH)
     high = crossed("momentum", signs.situation.number("momentum"), limits.MOMENTUM_HIGH)
-    stalls = crossed(
-        "validation_loss_fall", signs.late_fall, NO_FALL, first_step=signs.late_epoch, last_step=last
-    )
+    stalls = crossed_late("validation_loss_fall", signs.late_fall, NO_FALL, signs)
     noisy = crossed("validation_loss_noise", signs.late_noise, limits.LATE_NOISE, last_step=last)
     # A train loss is noisy for other reasons: dropout, and the updates within the epoch.
     is_read = bool(np.all(np.isfinite(trained(signs.trial, "validation_loss"))))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed
+from studies.diagnosis.before_training import crossed_late
 from studies.diagnosis.curves import steady_best
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.diagnosis.reference import has_diverged, trained
@@ -52,13 +52,14 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         return None
     errors = signs.overconfidence / signs.accuracy_noise
     is_read = math.isfinite(errors)
-    span = {"first_step": signs.late_epoch, "last_step": signs.last_epoch}
     said = (
         f"Answers are given with {signs.overconfidence:.3f} more confidence than they deserve"
         if is_read
         else "The training data is known by heart"
     )
-    confidence = (crossed("overconfidence_in_standard_errors", errors, way.sure, **span),) if is_read else ()
+    confidence = (
+        (crossed_late("overconfidence_in_standard_errors", errors, way.sure, signs),) if is_read else ()
+    )
     causes = (
         Cause(name=CauseName.OVERCONFIDENCE, confidence=0.85),
         Cause(name=CauseName.OVERFITTING, confidence=0.5),
@@ -71,8 +72,8 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         causes=causes,
         evidence=(
             *confidence,
-            crossed("validation_loss_rise", way.rise, way.least_rise, **span),
-            crossed("loss_ratio", signs.loss_ratio, way.fit, **span),
+            crossed_late("validation_loss_rise", way.rise, way.least_rise, signs),
+            crossed_late("loss_ratio", signs.loss_ratio, way.fit, signs),
         ),
         remedies=remedies_for(causes, signs.situation),
     )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed, first_gap
+from studies.diagnosis.before_training import crossed, crossed_late, first_gap
 from studies.diagnosis.curves import Curve, robust_epoch_noise, trailing_run
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained, trained_rows, validation_error
@@ -96,7 +96,7 @@ def _gap(signs: Signs) -> Evidence | None:
     gap, limit = signs.accuracy_gap, _gap_limit(signs)
     if not (gap > limit.value and gap > limits.GAP_ERRORS.value * signs.accuracy_noise):
         return None
-    return crossed("accuracy_gap", gap, limit, first_step=signs.late_epoch, last_step=signs.last_epoch)
+    return crossed_late("accuracy_gap", gap, limit, signs)
 
 
 def _rise(trial: TrialRecord) -> Evidence | None:

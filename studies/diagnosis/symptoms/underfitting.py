@@ -3,7 +3,7 @@
 import dataclasses
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.before_training import crossed
+from studies.diagnosis.before_training import crossed, crossed_late
 from studies.diagnosis.causes import causes_of_poor_fit, is_explained
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
 from studies.diagnosis.instability import has_tiny_batch, high_momentum
@@ -85,13 +85,7 @@ def _noisy_updates(signs: Signs) -> tuple[Suspicion, ...]:
         return ()
     evidence = (
         crossed("batch_size", signs.batch_size, limits.SMALL_BATCH),
-        crossed(
-            "late_error",
-            signs.late_error,
-            limits.TINY_BATCH_ERROR,
-            first_step=signs.late_epoch,
-            last_step=signs.last_epoch,
-        ),
+        crossed_late("late_error", signs.late_error, limits.TINY_BATCH_ERROR, signs),
         fit_evidence(signs, limits.FIT_RATIO_NOISY),
     )
     return (Suspicion(name=CauseName.BATCH_TOO_SMALL, confidence=0.84, evidence=evidence),)
