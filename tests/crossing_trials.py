@@ -12,6 +12,7 @@ from tests.early_cases import (
     with_code,
     with_data,
     with_start,
+    with_weight_norm,
 )
 from tests.made_trials import DATA, LEARNING, RISING, VALIDATION_LOSS, good_trial, trial_of
 
@@ -116,15 +117,7 @@ def collapsing(weight_norm: float) -> TrialRecord:
     """Gradients that vanish on the way, behind weights that had a norm of 1."""
     norms = (("0", 1e-6), ("2", 1e-3), ("4", 0.1))
     trial = with_start(good_trial(layers=norms), layers=layers(weight_norm=(1.0, 1.0, 1.0)))
-    assert trial.telemetry is not None
-    rows = tuple(
-        dataclasses.replace(
-            row,
-            layers=tuple(dataclasses.replace(layer, weight_norm=weight_norm) for layer in row.layers),
-        )
-        for row in trial.telemetry.epochs
-    )
-    return dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+    return with_weight_norm(trial, weight_norm)
 
 
 def inflated(highest: float, error: float) -> TrialRecord:

@@ -71,6 +71,18 @@ def stuck_trial(**changes: Any) -> TrialRecord:
     return trial_of((2.303,) * n, (0.11,) * n, (2.302,) * n, (0.11,) * n, update_ratio=1e-3, **changes)
 
 
+def with_weight_norm(trial: TrialRecord, norm: float) -> TrialRecord:
+    """Of every layer, after every epoch."""
+    assert trial.telemetry is not None
+    rows = tuple(
+        dataclasses.replace(
+            row, layers=tuple(dataclasses.replace(layer, weight_norm=norm) for layer in row.layers)
+        )
+        for row in trial.telemetry.epochs
+    )
+    return dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+
+
 def with_class_accuracy(trial: TrialRecord, accuracies: tuple[float, ...]) -> TrialRecord:
     assert trial.telemetry is not None
     rows = tuple(

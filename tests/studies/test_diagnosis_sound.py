@@ -10,6 +10,7 @@ from studies.diagnosis import Finding, Severity, diagnose_record
 from studies.diagnosis.signs import Signs
 from studies.readings import NAN, LayerProbe, StepReadings
 from studies.records import TrialRecord
+from tests.early_cases import with_weight_norm
 from tests.made_trials import HEALTHY_LAYERS, step_zero, study_of, trial_of, with_steps
 
 N = 8
@@ -80,15 +81,7 @@ def burst(height: float, weight_norm: float) -> TrialRecord:
         probe=step_zero(layers=layers_of(1.0)),
         config={"optimizer": "adam"},
     )
-    assert trial.telemetry is not None
-    rows = tuple(
-        dataclasses.replace(
-            row,
-            layers=tuple(dataclasses.replace(layer, weight_norm=weight_norm) for layer in row.layers),
-        )
-        for row in trial.telemetry.epochs
-    )
-    trial = dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+    trial = with_weight_norm(trial, weight_norm)
     losses = (2.33, 2.33 * height, 2.4, *np.linspace(1.6, 0.55, 77))
     return with_steps(trial, losses, (0.1,) * 80, n_epochs=N)
 

@@ -20,6 +20,7 @@ from studies.records import StudyRecord, TrialRecord
 NAME = "falls_behind"
 
 Rule = Callable[[Signs], Evidence | None]
+RuleBesideBest = Callable[[Signs, Signs], Evidence | None]
 
 SMALLER_UPDATES = 2.0
 """Times smaller than the best's: by chance they differ by less (own design)."""
@@ -85,15 +86,18 @@ def _what_the_best_has_not(signs: Signs, best: Signs) -> tuple[Suspicion, ...]:
     return tuple(
         Suspicion(name=name, confidence=confidence, evidence=(evidence, fit))
         for name, confidence, rule in _RULES
-        if (evidence := rule(signs)) is not None and not _has_it_too(best, name, rule, signs)
+        if (evidence := rule(signs, best)) is not None
     )
 
 
-def _has_it_too(best: Signs, name: CauseName, rule: Rule, signs: Signs) -> bool:
-    """By the same rule; of updates, which differ by degrees, whether they are not even twice as large."""
-    if name is CauseName.LEARNING_RATE_TOO_LOW:
-        return not best.update_ratio > SMALLER_UPDATES * signs.update_ratio
-    return rule(best) is not None
+def _unlike_best(rule: Rule) -> RuleBesideBest:
+    """What a rule finds in the trial, and not in the best one."""
+
+    def beside(signs: Signs, best: Signs) -> Evidence | None:
+        evidence = rule(signs)
+        return evidence if evidence is not None and rule(best) is None else None
+
+    return beside
 
 
 def _few_epochs(signs: Signs) -> Evidence | None:
@@ -111,8 +115,10 @@ def _few_steps(signs: Signs) -> Evidence | None:
     return crossed("steps_per_epoch", signs.steps_per_epoch, limits.HANDFUL_PER_EPOCH)
 
 
-def _small_updates(signs: Signs) -> Evidence | None:
-    """Small ones, or a short way that they made all together."""
+def _small_updates(signs: Signs, best: Signs) -> Evidence | None:
+    """Small ones, or a short way that they made all together, beside updates of the best that are twice as large."""
+    if not best.update_ratio > SMALLER_UPDATES * signs.update_ratio:
+        return None
     if signs.update_ratio < limits.UPDATE_RATIO_SLOW.value:
         return crossed("update_ratio", signs.update_ratio, limits.UPDATE_RATIO_SLOW)
     is_short = path_length(signs) < limits.SHORT_PATH.value
@@ -140,12 +146,12 @@ def _burst(signs: Signs) -> Evidence | None:
 
 
 _RULES = (
-    (CauseName.UNDERCAPACITY, 0.8, few_units),
-    (CauseName.WARMUP_TOO_LONG, 0.8, _long_warmup),
-    (CauseName.PREMATURE_DECAY, 0.8, _early_decay),
-    (CauseName.TOO_FEW_EPOCHS, 0.75, _few_epochs),
-    (CauseName.BATCH_TOO_LARGE, 0.7, _few_steps),
+    (CauseName.UNDERCAPACITY, 0.8, _unlike_best(few_units)),
+    (CauseName.WARMUP_TOO_LONG, 0.8, _unlike_best(_long_warmup)),
+    (CauseName.PREMATURE_DECAY, 0.8, _unlike_best(_early_decay)),
+    (CauseName.TOO_FEW_EPOCHS, 0.75, _unlike_best(_few_epochs)),
+    (CauseName.BATCH_TOO_LARGE, 0.7, _unlike_best(_few_steps)),
     (CauseName.LEARNING_RATE_TOO_LOW, 0.65, _small_updates),
-    (CauseName.MISSING_WARMUP, 0.6, _burst),
+    (CauseName.MISSING_WARMUP, 0.6, _unlike_best(_burst)),
 )
 SYMPTOM = TrialSymptom(name=NAME, find=find, stage=Stage.STUDY, shows_harm=True)
