@@ -11,6 +11,7 @@ from studies.diagnosis.progress import gain_of_path
 from studies.diagnosis.signs import Signs
 from studies.diagnosis.slowness import expected_gain, warmup_cost
 from studies.records import TrialRecord
+from tests.early_cases import with_weight_norm
 from tests.made_trials import DATA, step_zero, study_of, trial_of, with_steps
 
 FALLING = (1.1, 0.8, 0.62, 0.53, 0.47, 0.43, 0.39, 0.36)
@@ -133,14 +134,7 @@ def swollen(losses: Sequence[float], *, growth: float = 2.6, accuracy: float = 0
     )
     train = (0.9, 0.6, 0.45, 0.40, 0.42, 0.36, 0.33, 0.30)
     trial = trial_of(train, level, losses, level, probe=start, update_ratio=0.02)
-    assert trial.telemetry is not None
-    rows = tuple(
-        dataclasses.replace(
-            row, layers=tuple(dataclasses.replace(layer, weight_norm=growth) for layer in row.layers)
-        )
-        for row in trial.telemetry.epochs
-    )
-    return dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+    return with_weight_norm(trial, growth)
 
 
 @pytest.mark.parametrize(

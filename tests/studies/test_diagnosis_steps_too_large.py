@@ -10,6 +10,7 @@ from studies.diagnosis import Finding, Severity, diagnose_record, thresholds
 from studies.readings import LayerProbe
 from studies.records import TrialRecord
 from tests import made_trials
+from tests.early_cases import with_weight_norm
 from tests.made_trials import step_zero, study_of, trial_of, with_steps
 
 RESTLESS = (0.6, 0.4, 0.3, 0.26, 0.29, 0.24, 0.28, 0.22)
@@ -45,14 +46,7 @@ def trained(
         probe=dataclasses.replace(probe, layers=start),
         **changes,
     )
-    assert trial.telemetry is not None
-    rows = tuple(
-        dataclasses.replace(
-            row, layers=tuple(dataclasses.replace(layer, weight_norm=growth) for layer in row.layers)
-        )
-        for row in trial.telemetry.epochs
-    )
-    return dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+    return with_weight_norm(trial, growth)
 
 
 @pytest.mark.parametrize(
