@@ -169,35 +169,29 @@ def _leak_of(x: Tensor, y: Tensor) -> tuple[Leak, float]:
     return Leak(accuracy=part.accuracy, n_features=1, features=(part.feature,)), part.share
 
 
-def leak_marks(
-    found: DataProbe,
-    train_x: Tensor,
-    train_y: Tensor,
-    validation_x: Tensor,
-    *,
-    are_equal: Copies | None = None,
-    is_all_of_train: bool = True,
-) -> LeakMarks:
+def leak_marks(found: DataProbe, train_x: Tensor, train_y: Tensor, validation_x: Tensor) -> LeakMarks:
     """Where validation samples leak, of a classification.
 
     Args:
         found: the probe of the same data; where it shows no leak, nothing is looked for.
-        train_x: [n, ...]; what was trained on, or a part of it.
+        train_x: [n, ...]; all that is trained on: with what is missing, moved copies would be among the rest.
         train_y: class numbers, [n].
         validation_x: [m, ...].
-        are_equal: which of them are in the train split value for value, [m], where that is known already.
-        is_all_of_train: if not, moved copies may be among the rest, with which they cannot be compared.
     """
     are_copies, places = None, None
-    if found.overlap_fraction > COPIED or (found.moved_fraction > COPIED and is_all_of_train):
-        are_copies = _are_equal(train_x, validation_x) if are_equal is None else are_equal
-    if are_copies is not None and found.moved_fraction > COPIED and is_all_of_train:
+    if max(found.overlap_fraction, found.moved_fraction) > COPIED:
+        are_copies = _are_equal(train_x, validation_x)
+    if are_copies is not None and found.moved_fraction > COPIED:
         are_moved, places = moved_copies(train_x, validation_x), places_asked(validation_x)
         are_copies = are_copies[places.numpy()] | (False if are_moved is None else are_moved)
-    features: tuple[int, ...] = ()
-    if found.leak_accuracy >= TELLING or found.leak_share > 0.0:
-        features = _leak_of(*_some(LEAK_SAMPLES, train_x, train_y))[0].features
-    return LeakMarks.of(are_copies, places, features)
+    return LeakMarks.of(are_copies, places, telling_features(found, train_x, train_y))
+
+
+def telling_features(found: DataProbe, train_x: Tensor, train_y: Tensor) -> tuple[int, ...]:
+    """Of the flattened inputs [n, ...] those that tell the class ``train_y`` [n]; none where ``found`` has no leak."""
+    if not (found.leak_accuracy >= TELLING or found.leak_share > 0.0):
+        return ()
+    return _leak_of(*_some(LEAK_SAMPLES, train_x, train_y))[0].features
 
 
 def marks_of(splits: Splits, found: DataProbe) -> LeakMarks:

@@ -75,7 +75,7 @@ def inflations(
         others = _right(answers_of, _exchanged(x, marks.features), y, batch) if marks.features else right
     by_copies = [(NAN, NAN)] * len(right)
     if len(marks.places):
-        by_copies = [_by_copies(of_lane[marks.places], marks.are_copies) for of_lane in right]
+        by_copies = [copy_inflation(of_lane[marks.places], marks.are_copies) for of_lane in right]
     by_features = [(NAN, NAN)] * len(right)
     if marks.features:
         by_features = [_mean_and_error(one - other) for one, other in zip(right, others, strict=True)]
@@ -101,8 +101,15 @@ def _right(answers_of: AnswersOf, x: Tensor, y: Tensor, batch: int) -> Tensor:
     return (answered == y).cpu().double()
 
 
-def _by_copies(right: Tensor, are_copies: Tensor) -> tuple[float, float]:
-    """Share of the copies times what they are answered better; a copy is as hard as any sample. NaN without a rest."""
+def copy_inflation(right: Tensor, are_copies: Tensor) -> tuple[float, float]:
+    """What copies add to an accuracy, and its standard error: their share times what they are answered better.
+
+    A copy is as hard as any sample. NaN without a rest.
+
+    Args:
+        right: which answers are right, 0 or 1 as doubles, [n].
+        are_copies: bool [n].
+    """
     copies, rest = right[are_copies], right[~are_copies]
     if not len(copies) or len(rest) < 2:
         return NAN, NAN

@@ -23,12 +23,13 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
     A gap that opens with time is overfitting. Without one, a shift by a third of a deviation may be a strong
     augmentation that is meant so: a fault only if the fit suffers, or if it is so far that no augmentation means it and
-    the accuracy falls short. Validation inputs that nobody saw are judged by the lag alone.
+    the accuracy falls short. Validation inputs that nobody saw, or whose classes nobody knows while the training data
+    lacks some, are judged by the lag alone.
     """
     data, lag = data_of(trial), _lag(trial)
     if data is None:
         return None
-    if math.isnan(data.input_shift) and not data.validation_class_counts:
+    if not data.validation_class_counts and (math.isnan(data.input_shift) or _n_absent_classes(data)):
         return _unseen(trial, data)
     rule = limits.INPUT_SHIFT if lag is None or _has_other_classes(data) else limits.INPUT_SHIFT_LAGGING
     if not data.input_shift > rule.value:

@@ -45,35 +45,44 @@ def moved_copies(
 ) -> npt.NDArray[np.bool_] | None:
     """Which of the samples at `places_asked` are so; None where that cannot be known."""
     is_comparable = train_x.shape[1:] == validation_x.shape[1:] and train_x.dtype == validation_x.dtype
-    if not is_comparable or train_x.ndim < 3 or not len(train_x) or not len(validation_x):
-        return None
-    reaches = [min(FURTHEST, side // SIDE_PER_STEP) for side in train_x.shape[-2:]]
-    if not any(reaches):
+    reaches = reaches_of(train_x)
+    if not is_comparable or reaches is None or not len(train_x) or not len(validation_x):
         return None
     asked = validation_x.detach()[places_asked(validation_x, most).to(validation_x.device)]
-    known, *moved = sample_numbers(_middle(train_x.detach(), reaches, (0, 0)), *_moved(asked, reaches))
+    known, *moved = sample_numbers(middle(train_x.detach(), reaches), *moved_middles(asked, reaches))
     is_found = np.isin(np.stack(moved), known)
     are_moved: npt.NDArray[np.bool_] = is_found[1:].any(0) & ~is_found[0]
-    return are_moved & _is_rich(_middle(asked, reaches, (0, 0)))
+    return are_moved & are_rich(middle(asked, reaches))
 
 
-def _moved(x: Tensor, reaches: list[int]) -> list[Tensor]:
+def reaches_of(x: Tensor) -> tuple[int, int] | None:
+    """How far samples [n, ..., height, width] or [n, ..., length] may be moved along each of the last two axes.
+
+    None where they have no sides, or are too small.
+    """
+    if x.ndim < 3:
+        return None
+    down, right = (min(FURTHEST, side // SIDE_PER_STEP) for side in x.shape[-2:])
+    return (down, right) if down or right else None
+
+
+def moved_middles(x: Tensor, reaches: tuple[int, int]) -> list[Tensor]:
     """The middles of ``x`` as it is, then of all its moves and reflections."""
     down, right = reaches
     steps = [(i, j) for i in range(-down, down + 1) for j in range(-right, right + 1)]
-    others = [_middle(x, reaches, step) for step in steps if step != (0, 0)]
-    mirrored = [_middle(x.flip(-1), reaches, step) for step in steps]
-    return [_middle(x, reaches, (0, 0)), *others, *mirrored]
+    others = [middle(x, reaches, step) for step in steps if step != (0, 0)]
+    mirrored = [middle(x.flip(-1), reaches, step) for step in steps]
+    return [middle(x, reaches), *others, *mirrored]
 
 
-def _middle(x: Tensor, reaches: list[int], step: tuple[int, int]) -> Tensor:
+def middle(x: Tensor, reaches: tuple[int, int], step: tuple[int, int] = (0, 0)) -> Tensor:
     """What is left of ``x`` without ``reaches`` at the ends of the last two axes, seen a ``step`` away."""
     height, width = (side - 2 * reach for side, reach in zip(x.shape[-2:], reaches, strict=True))
     top, left = (reach + by for reach, by in zip(reaches, step, strict=True))
     return x[..., top : top + height, left : left + width]
 
 
-def _is_rich(x: Tensor) -> npt.NDArray[np.bool_]:
+def are_rich(x: Tensor) -> npt.NDArray[np.bool_]:
     """Whether each sample has enough different values, [n]."""
     values = np.sort(x.reshape(len(x), -1).cpu().numpy(), axis=1)
     rich: npt.NDArray[np.bool_] = (np.diff(values, axis=1) != 0).sum(1) + 1 >= RICH

@@ -21,6 +21,7 @@ from studies.readings import (
     StepReadings,
     Telemetry,
 )
+from tuner.training.data_probe import COPIED
 from tuner.training.evaluation import Evaluation
 from tuner.training.leak_harm import NO_INFLATION, Inflation, LeakMarks
 from tuner.training.probes import PROBE_BATCH, Activity, layer_readings, probe_pass
@@ -31,10 +32,14 @@ from tuner.training.watching.loss_form import LossForm, loss_form
 from tuner.training.watching.passes import Call, Called, leaving_no_trace
 from tuner.training.watching.seen_config import batch_config, model_config, optimizer_config
 from tuner.training.watching.seen_data import has_embeddings, seen_data, seen_leaks
+from tuner.training.watching.seen_evaluation import seen_inflation, told_of
 from tuner.training.watching.start import NO_PROBE, NO_VALIDATION
 from tuner.training.watching.step_log import LoggedSteps
 
 Rows = list[tuple[EpochReadings, StepReadings]]
+ACCURACY = "validation_accuracy"
+"""Of an epoch, as a loop tells it."""
+NO_INFLATION_SEEN = "what the leak adds is not measured"
 _UNKNOWN = Evaluation(loss=NAN)
 
 
@@ -99,17 +104,10 @@ class Gatherer:
         if not self.rows:
             self._probe_batch = _probe_batch(ear)
         reading = _Reading() if is_cut else self._read(form)
+        reading = dataclasses.replace(reading, inflation=self._told_inflation(reading, given))
         if self.data is None and "data" not in ear.left_out:
             with ear.left_out.unless_it_fails("data", "nothing of the data is read"):
-                self.data = seen_data(
-                    ear.samples,
-                    ear.validation,
-                    n_classes=ear.n_classes,
-                    n_evaluated=ear.n_evaluated,
-                    looks_up=has_embeddings(self._model),
-                )
-                if self.data is not None:
-                    self._leaks = seen_leaks(self.data, ear.samples, ear.validation, n_classes=ear.n_classes)
+                self._see_data(given)
         bounds = [*(ear.marks if at_marks else ()), len(logged.learning_rates)]
         rows = _plain_rows(logged, form, bounds, first_epoch=len(self.rows) + 1)
         row, steps = rows[-1]
@@ -123,6 +121,33 @@ class Gatherer:
         ear.forget()
         self.rows += rows
         return rows
+
+    def _see_data(self, given: Mapping[str, Any]) -> None:
+        """Probe what was trained on and what is validated on: samples that were given, or that the loop itself runs."""
+        ear = self.ear
+        is_told = ear.validation is None and ear.samples_are_inputs
+        told = told_of(ear.evaluated, given.get(ACCURACY)) if is_told else None
+        self.data = seen_data(
+            ear.samples,
+            ear.validation,
+            n_classes=ear.n_classes,
+            n_evaluated=ear.evaluated.n_seen,
+            told=told,
+            looks_up=has_embeddings(self._model),
+        )
+        if self.data is not None:
+            self._leaks = seen_leaks(self.data, ear.samples, ear.validation, n_classes=ear.n_classes)
+            leaks = max(self.data.overlap_fraction, self.data.moved_fraction) > COPIED
+            ear.listens_to_evaluations = told is not None and leaks
+
+    def _told_inflation(self, reading: _Reading, given: Mapping[str, Any]) -> Inflation:
+        """What is known of it already, or what copies add to the accuracy that a loop tells."""
+        ear, found = self.ear, reading.inflation
+        if self.data is not None and ear.listens_to_evaluations and "inflation" not in ear.left_out:
+            with ear.left_out.unless_it_fails("inflation", NO_INFLATION_SEEN):
+                moves = self.data.moved_fraction > COPIED
+                found = seen_inflation(ear.samples, ear.evaluated, given.get(ACCURACY), looks_for_moved=moves)
+        return found
 
     def amend(self, given: Mapping[str, Any]) -> Rows:
         """Put more of the loop's own quantities into the last row."""
@@ -212,7 +237,7 @@ class Gatherer:
                 with left_out.unless_it_fails("validation", NO_VALIDATION):
                     reading = dataclasses.replace(reading, validation=self._graded(self.ear.validation, form))
                 if self._leaks is not None and "inflation" not in left_out:
-                    with left_out.unless_it_fails("inflation", "what the leak adds is not measured"):
+                    with left_out.unless_it_fails("inflation", NO_INFLATION_SEEN):
                         inflation = self.ear.validation.inflation(self._model, self._leaks)
                         reading = dataclasses.replace(reading, inflation=inflation)
         return reading

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tuner.training.leak_harm import answers
 from tuner.training.probes import UpdateProbe, WatchedLayer, probed_steps, watched_layers
 from tuner.training.watching.arguments import ORDER, check_inputs, no_classes, no_inputs, no_targets
 from tuner.training.watching.canary import Canary, Scalings, choose
@@ -54,8 +55,10 @@ class Ear:
         """Optimizer steps of this epoch before which the loop evaluated."""
         self.losses: list[tuple[Tensor, Tensor, Tensor]] = []
         """A few losses with the outputs and targets that they were of."""
-        self.n_evaluated = 0
-        """Samples that the loop's last evaluation, between two steps, ran through the model without gradients."""
+        self.evaluated = SampleLog(keeps_middles=False)
+        """What the loop's last evaluation, between two steps, ran through the model without gradients; with its answers
+        for labels."""
+        self.listens_to_evaluations = True
         self.first_rate: float | None = None
         """Learning rate of the first step."""
         self.seconds_aside = 0.0
@@ -103,7 +106,7 @@ class Ear:
         has_gradients = torch.is_grad_enabled()
         self.modes.passed(has_gradients=has_gradients)
         if not has_gradients:
-            self._evaluated(output)
+            self._evaluated(Call(args=args, kwargs=kwargs), output_tensor(output))
             return
         self._has_new_pass = True
         found = output_tensor(output)
@@ -111,12 +114,18 @@ class Ear:
         if self._n_steps_before is None:  # later on, nobody asks
             self._call = Call(args=args, kwargs=kwargs)
 
-    def _evaluated(self, output: Any) -> None:
-        """Count what the loop evaluates in a row: it tells how noisy an accuracy is that the loop itself computes."""
-        self.n_evaluated = 0 if not self._has_evaluated else self.n_evaluated
+    def _evaluated(self, call: Call, output: Tensor | None) -> None:
+        """Note what the loop evaluates in a row: how noisy its accuracy is, and whether it was trained on these."""
+        if not self._has_evaluated:
+            self.evaluated = SampleLog(keeps_middles=False)
         self._has_evaluated = True
-        found = output_tensor(output)
-        self.n_evaluated += len(found) if found is not None and found.ndim else 0
+        if not self.listens_to_evaluations or output is None or not output.ndim:
+            return
+        output = output.detach()
+        has_classes = output.ndim == 2 and output.shape[1] > 1
+        given = call.single
+        fits = given is not None and given.ndim > 0 and len(given) == len(output)
+        self.evaluated.add(given if fits else None, output, answers(output) if has_classes else None)
 
     def about_to_step(self) -> None:
         if self.start is None:

@@ -1,31 +1,29 @@
-"""What a loop trained on in its first epoch: a sample of it, all labels in their order, and a mark of every input."""
+"""What a loop ran through its network: a sample of it, all labels in their order, and a mark of every input."""
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from studies.readings import NAN
+from tuner.training.datasets.moved_copies import are_rich, middle, moved_middles, reaches_of
+from tuner.training.watching.marks import Array, Marks
 
 MOST_SAMPLES = 2000
 MOST_BYTES = 64 * 2**20
 """Of the samples kept: 80 images of 224 x 224 in three colors, all 2,000 of MNIST's."""
-N_MARKS = 3
-GRID = 1e-4
-"""Of the marks' deviation, within which two marks are one: a hundred times the rounding of float32, and by chance three
-marks agree for one pair in 10^12."""
 BLOCK = 32
 """Minibatches whose labels and marks become one tensor."""
 _SEED = 20260101
 
-Array = npt.NDArray[np.int64]
-
 
 class SampleLog:
-    """Sees the minibatches of the first epoch; evenly spaced samples of it are kept, about 1,000 to 2,000."""
+    """Sees minibatches, of the first epoch or of an evaluation; evenly spaced samples are kept, 1,000 to 2,000.
 
-    def __init__(self) -> None:
+    Args:
+        keeps_middles: whether `moved_twins` will be asked for.
+    """
+
+    def __init__(self, *, keeps_middles: bool = True) -> None:
         self.n_seen = 0
         self.sizes: list[int] = []
         self._stride = 1
@@ -33,8 +31,10 @@ class SampleLog:
         self._y: list[Tensor] = []
         self._n_kept = 0
         self._labels: list[Tensor] = []
-        self._marks: list[Tensor] = []
-        self._marker: Tensor | None = None
+        self._marks = Marks()
+        self._middles = Marks()
+        """Of what is left of a sample where it may have been moved."""
+        self._keeps_middles = keeps_middles
         self._can_keep = True
 
     def add(self, inputs: Tensor | None, targets: Tensor, labels: Tensor | None) -> None:
@@ -46,7 +46,10 @@ class SampleLog:
                 self._labels[-BLOCK:] = [torch.cat(self._labels[-BLOCK:])]
         if inputs is not None and self._can_keep:
             self._keep(inputs, targets if labels is None else labels)
-            self._marks.append(self._marks_of(inputs))
+        if inputs is not None and self._can_keep:
+            self._marks.add(inputs)
+            if self._keeps_middles and (reaches := self._reaches(inputs)) is not None:
+                self._middles.add(middle(inputs, reaches))
         self.sizes.append(n)
         self.n_seen += n
 
@@ -60,37 +63,51 @@ class SampleLog:
 
     def n_bad_samples(self) -> int:
         """Samples with a value that is not finite."""
-        return int((~torch.cat(self._marks).isfinite()).any(1).sum()) if self._marks else 0
+        return int((~self._marks.tensor.isfinite()).any(1).sum())
 
     @property
     def is_whole(self) -> bool:
         """Whether `samples` are all that were seen."""
         return self._n_kept == self.n_seen
 
-    def overlap_fraction(self, inputs: Tensor) -> float:
-        """Share of ``inputs`` that were trained on, all of the epoch's samples considered; NaN if not comparable."""
-        copied = self.copied(inputs)
-        return NAN if copied is None else float(copied.mean())
+    @property
+    def is_marked(self) -> bool:
+        """Whether the places of twins are those of `labels`."""
+        return len(self._marks.tensor) == self.n_seen
 
-    def copied(self, inputs: Tensor) -> npt.NDArray[np.bool_] | None:
-        """Which of ``inputs`` were trained on, [n]; None if not comparable."""
-        marker = self._marker
-        if marker is None or inputs[0].numel() != marker.shape[1]:
-            return None
-        seen = torch.cat(self._marks).double().cpu().numpy()
-        unit = GRID * np.nanstd(np.where(np.isfinite(seen), seen, np.nan), axis=0)
-        if not np.all(unit > 0):
-            return None
-        asked = self._marks_of(inputs.to(marker.device)).double().cpu().numpy()
-        return np.isin(_numbers(asked / unit), _numbers(seen / unit))
+    def twins(self, inputs: Tensor) -> Array | None:
+        """For each of ``inputs`` a place of the same sample here, else -1; None if not comparable."""
+        return self._marks.places(inputs) if self._marks else None
 
-    def _marks_of(self, inputs: Tensor) -> Tensor:
-        """[n, N_MARKS]: products with fixed random vectors. Not finite where the input is not."""
-        rows = inputs.detach().flatten(1) if inputs.ndim > 1 else inputs.detach()[:, None]
-        if self._marker is None:
-            generator = torch.Generator().manual_seed(_SEED)
-            self._marker = torch.randn(N_MARKS, rows.shape[1], generator=generator).to(rows.device)
-        return functional.linear(rows.float(), self._marker)
+    def twins_of(self, others: "SampleLog") -> Array | None:
+        """As `twins`, of all that ``others`` have seen."""
+        return self._marks.places_of(others.marks) if self._marks and others.marks else None
+
+    @property
+    def marks(self) -> Marks:
+        """Of all samples whose inputs were seen."""
+        return self._marks
+
+    def moved_twins(self, inputs: Tensor) -> Array | None:
+        """For each of ``inputs`` a place of the sample that it is after a move by a pixel or two, or a reflection.
+
+        -1 where there is none, and where it is here as it is; None of samples without sides, or not comparable.
+        """
+        reaches = self._reaches(inputs)
+        if not self._middles or reaches is None or not len(inputs):
+            return None
+        same, *moved = (self._middles.places(part) for part in moved_middles(inputs, reaches))
+        if same is None:
+            return None
+        found = np.max(np.stack([places for places in moved if places is not None]), axis=0)
+        is_moved = (same < 0) & are_rich(middle(inputs, reaches))
+        twins: Array = np.where(is_moved, found, -1)
+        return twins
+
+    def _reaches(self, inputs: Tensor) -> tuple[int, int] | None:
+        """How far samples may be moved; None of those that have no sides, or another shape than what was seen."""
+        is_alike = not self._x or inputs.shape[1:] == self._x[0].shape[1:]
+        return reaches_of(inputs) if is_alike else None
 
     def _keep(self, inputs: Tensor, targets: Tensor) -> None:
         """Every so many-th sample; twice as few from the moment when they are too many."""
@@ -99,8 +116,8 @@ class SampleLog:
             return
         x, y = (part.detach()[first :: self._stride].clone() for part in (inputs, targets))
         if self._x and x.shape[1:] != self._x[0].shape[1:]:  # sequences of many lengths
-            self._can_keep, self._x, self._y, self._marks, self._marker = False, [], [], [], None
-            self._marks.append(torch.empty(0, N_MARKS))
+            self._can_keep, self._x, self._y = False, [], []
+            self._marks, self._middles = Marks(), Marks()
             return
         self._x.append(x)
         self._y.append(y)
@@ -110,15 +127,6 @@ class SampleLog:
             every_other = [torch.cat(parts)[::2].clone() for parts in (self._x, self._y)]
             self._x, self._y = [every_other[0]], [every_other[1]]
             self._n_kept, self._stride = len(self._x[0]), self._stride * 2
-
-
-def _numbers(places: npt.NDArray[np.float64]) -> Array:
-    """One number for each row of grid places."""
-    grid = np.nan_to_num(np.round(places), nan=0.0, posinf=0.0, neginf=0.0).astype(np.int64)
-    factors = np.array([1, 0x9E3779B97F4A7C15 >> 2, 0x2545F4914F6CDD1D >> 1], dtype=np.int64)
-    with np.errstate(over="ignore"):
-        numbers: Array = (grid * factors).sum(1)
-    return numbers
 
 
 def label_mixing(labels: Array, sizes: list[int]) -> float:

@@ -6,11 +6,13 @@ import numpy as np
 from torch import Tensor, nn
 
 from studies.readings import NAN, DataProbe
-from tuner.training.data_probe import leak_marks, probe_data
-from tuner.training.leak_harm import LeakMarks
+from tuner.training.data_probe import COPIED, probe_data, telling_features
+from tuner.training.datasets.moved_copies import MOST_ASKED, places_asked
+from tuner.training.leak_harm import Copies, LeakMarks
 from tuner.training.watching.grading import Validation
+from tuner.training.watching.marks import Array
 from tuner.training.watching.outputs import are_probabilities
-from tuner.training.watching.sample_log import Array, SampleLog, label_mixing
+from tuner.training.watching.sample_log import SampleLog, label_mixing
 
 
 def seen_data(
@@ -19,6 +21,7 @@ def seen_data(
     *,
     n_classes: int | None,
     n_evaluated: int = 0,
+    told: SampleLog | None = None,
     looks_up: bool = False,
 ) -> DataProbe | None:
     """What was seen of the data in the first epoch; None if nothing was.
@@ -28,6 +31,7 @@ def seen_data(
         validation: None where the loop validates by itself.
         n_classes: None for a regression.
         n_evaluated: samples that the loop validated on, as far as it showed.
+        told: those, where they are surely what it tells the accuracy of.
         looks_up: the model has tables of embeddings, for which integer inputs are names: they have no scale, and who
             has near ones is no neighbor.
     """
@@ -36,6 +40,8 @@ def seen_data(
     labels = samples.labels()
     mixing = NAN if n_classes is None else label_mixing(labels, samples.sizes)
     valid_x, valid_y = (None, None) if validation is None else (validation.x, validation.y)
+    if validation is None and told is not None:
+        valid_x, _answers = told.samples() or (None, None)
     if valid_y is not None and n_classes is not None:
         valid_y = _class_numbers(valid_y)
     kept = samples.samples()
@@ -50,16 +56,19 @@ def seen_data(
             kind="regression" if n_classes is None else "classification",
             label_mixing=mixing,
         )
+        if valid_x is not None:  # copies of all that was seen, and not only of what was kept
+            probe = dataclasses.replace(
+                probe,
+                overlap_fraction=_share_of(samples.twins(valid_x)),
+                moved_fraction=_share_of(_some_moved(samples, valid_x)),
+            )
         if looks_up and not kept[0].is_floating_point():
             probe = _of_names(probe)
-    # Of all that was seen, and not only of what was kept.
-    overlap = NAN if valid_x is None else samples.overlap_fraction(valid_x)
     return dataclasses.replace(
         probe,
         n_train=samples.n_seen,
         n_validation=n_evaluated if valid_y is None else len(valid_y),
         n_non_finite=max(probe.n_non_finite, samples.n_bad_samples()),
-        overlap_fraction=overlap,
         train_class_counts=_counts(labels, n_classes),
         validation_class_counts=() if valid_y is None else _counts(valid_y.cpu().numpy(), n_classes),
     )
@@ -87,15 +96,29 @@ def seen_leaks(
     train_x, train_y = kept
     if not (_are_class_numbers(train_y) and _are_class_numbers(validation.kept_y)):
         return None
-    marks = leak_marks(
-        found,
-        train_x.cpu(),
-        train_y.cpu(),
-        validation.x,
-        are_equal=samples.copied(validation.x),
-        is_all_of_train=samples.is_whole,
-    )
+    are_copies = None
+    if max(found.overlap_fraction, found.moved_fraction) > COPIED:
+        are_copies = copied(samples, validation.x, looks_for_moved=found.moved_fraction > COPIED)
+    marks = LeakMarks.of(are_copies, None, telling_features(found, train_x.cpu(), train_y.cpu()))
     return marks or None
+
+
+def copied(samples: SampleLog, inputs: Tensor, *, looks_for_moved: bool) -> Copies | None:
+    """Which of ``inputs`` were trained on, as they are or moved a little, [n]; None if not comparable."""
+    twins = samples.twins(inputs)
+    moved = samples.moved_twins(inputs) if looks_for_moved else None
+    if twins is None:
+        return None
+    return (twins >= 0) | (False if moved is None else moved >= 0)
+
+
+def _some_moved(samples: SampleLog, inputs: Tensor) -> Array | None:
+    """Of some of ``inputs`` the places of the samples that they are moved copies of, else -1."""
+    return samples.moved_twins(inputs[places_asked(inputs, MOST_ASKED)])
+
+
+def _share_of(twins: Array | None) -> float:
+    return NAN if twins is None or not len(twins) else float((twins >= 0).mean())
 
 
 def _of_names(probe: DataProbe) -> DataProbe:

@@ -49,6 +49,13 @@ class Loop:
     trains_in_eval_mode: bool = False
     evaluates_in_train_mode: bool = False
     tells_epochs: bool = True
+    inputs: Callable[[Tensor], Tensor] = lambda x: x
+    """What the model is given of images, [n, 64], to train on."""
+    validated: Callable[[], tuple[Tensor, Tensor]] = validation
+    evaluates_also: Callable[[], Tensor] | None = None
+    """Inputs that the loop runs through its network before it validates."""
+    rounded: int | None = None
+    """Digits of the accuracy that it tells."""
     seen: list[float] = field(default_factory=list)
     """The losses of all minibatches, as the loop itself saw them."""
 
@@ -69,12 +76,20 @@ class Loop:
         for _ in range(self.epochs):
             for number, places in enumerate(self.order().split(BATCH), start=1):
                 model.train(not self.trains_in_eval_mode)
-                self._minibatch(model, optimizer, x[places], self.target(y[places]), number, watch)
+                self._minibatch(
+                    model, optimizer, self.inputs(x[places]), self.target(y[places]), number, watch
+                )
             model.train(self.evaluates_in_train_mode)
             with torch.no_grad():
-                hits = model(validation()[0]).argmax(1).eq(validation()[1])
+                if self.evaluates_also is not None:
+                    model(self.evaluates_also())
+                inputs, targets = self.validated()
+                hits = model(inputs).argmax(1).eq(targets)
             if watch is not None and self.tells_epochs:
-                watch.epoch(validation_accuracy=float(hits.float().mean()))
+                accuracy = float(hits.float().mean())
+                watch.epoch(
+                    validation_accuracy=accuracy if self.rounded is None else round(accuracy, self.rounded)
+                )
 
     def _minibatch(
         self, model: nn.Module, optimizer: Any, x: Tensor, y: Tensor, number: int, watch: Watch | None
