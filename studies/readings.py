@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAN = float("nan")
+PROBE_SAMPLES = 512
+"""Training samples whose loss and accuracy are read in eval mode at the end of an epoch, where there are so many."""
 FloatArray = npt.NDArray[np.float32]
 
 

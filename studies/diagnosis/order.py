@@ -57,7 +57,7 @@ def trial_findings(trial: TrialRecord, record: StudyRecord, of_best: _OfBest) ->
     if not shown:
         return []
     stands = standing(trial, record)
-    if stands is Standing.WORSE:
+    if stands is not Standing.UNKNOWN:
         shown = [dataclasses.replace(one, is_shared=one.symptom.name in of_best.symptoms) for one in shown]
     return root_causes(shown, standing=stands)
 

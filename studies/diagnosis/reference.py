@@ -55,8 +55,17 @@ def validation_error(telemetry: Telemetry, accuracy: float) -> float:
     The noise floor between replicates is seldom known; this is its smallest possible value. One answer's
     worth is the least: at an accuracy of 1 the formula says 0.
     """
+    return standard_error(accuracy, n_validation(telemetry))
+
+
+def n_validation(telemetry: Telemetry) -> float:
+    """Validation samples; so many as are assumed where nobody counted them."""
     size = telemetry.data.n_validation if telemetry.data is not None else 0
-    n = float(size or limits.ASSUMED_VALIDATION_SIZE.value)
+    return float(size or limits.ASSUMED_VALIDATION_SIZE.value)
+
+
+def standard_error(accuracy: float, n: float) -> float:
+    """Of an accuracy of ``n`` samples: sqrt(a(1-a)/n), and one answer's worth at least."""
     return max(math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / n), 1.0 / n)
 
 

@@ -10,6 +10,8 @@ from studies.diagnosis.symptom import TrialSymptom
 
 SET_BY_LEVERS = frozenset({CauseName.AUGMENTATION_DRIFT, CauseName.UNNORMALIZED_INPUT})
 """What shows in the data, and differs from trial to trial of a search."""
+SET_BY_LOOP = frozenset({CauseName.UNSHUFFLED_DATA})
+"""What shows in the data and is a matter of the code: an accuracy tells its harm as it is."""
 KNOWN_ERRORS = frozenset({CauseName.EVALUATION_MODE_BUG, CauseName.STALE_GRADIENTS})
 """Of the code, known to be wrong even where it is not known what they cost; layers may be frozen by design."""
 
@@ -21,7 +23,8 @@ class Shown:
     symptom: TrialSymptom
     finding: Finding
     is_shared: bool = False
-    """Whether the study's best trial shows it too: then it is not what this one is worse by."""
+    """Whether the study's best trial shows it too: then it is not what this one is worse by, and if this one is as
+    good, that does not show that it costs nothing."""
 
     @property
     def is_fault(self) -> bool:
@@ -32,20 +35,17 @@ class Shown:
         """Whether it is a fault only together with the harm it does."""
         return self.is_fault and not (self.symptom.hurts_by_itself and self.finding.hurts_by_itself)
 
-    def at_most(self, limit: Severity) -> "Shown":
-        return dataclasses.replace(self, finding=at_most(limit, self.finding))
-
 
 def root_causes(shown: Sequence[Shown], *, standing: Standing) -> list[Finding]:
     """The findings of one trial that no earlier one explains, in the order of ``shown``.
 
     Args:
         shown: all that was found, in the order of a training; each finding has its stage.
-        standing: beside the study's best. Who ends as well as that has notes, but for what all trials share or no
+        standing: beside the study's best. Who ends as well as that has notes, but for what the best has too or no
             accuracy shows. Who ends worse is not excused for an error in the code that costs nothing by itself.
     """
     if standing is Standing.HEALTHY:
-        shown = [one.at_most(Severity.NOTE) if _is_excused(one.finding) else one for one in shown]
+        shown = [_excused(one) if _is_excused(one) else one for one in shown]
     weighed = _with_harm_only(
         sorted(shown, key=lambda one: one.finding.stage), is_worse=standing is Standing.WORSE
     )
@@ -63,15 +63,30 @@ def at_most(limit: Severity, finding: Finding) -> Finding:
     return dataclasses.replace(finding, severity=min(finding.severity, limit, key=lambda s: s.rank))
 
 
-def _is_excused(finding: Finding) -> bool:
+def _is_excused(one: Shown) -> bool:
     """Whether a place among the best of the study is a sign of health.
 
-    Not of an error in the code or the data: all trials have it in common, the best among them too, and it may be the
-    accuracy itself that is wrong. Nor of how sure the answers are, which no accuracy shows.
+    Not of an error in the data, by which the accuracy itself is wrong or counts what it should not; nor of how sure the
+    answers are, which no accuracy shows. Of an error in the code only beside a best that does not have it: where all
+    trials share it, nobody knows how good they could be.
     """
-    cause = finding.causes[0].name if finding.causes else None
-    is_common = finding.stage <= Stage.DATA and cause not in SET_BY_LEVERS
-    return not (is_common or cause is CauseName.OVERCONFIDENCE)
+    cause = _cause_of(one)
+    if cause is CauseName.OVERCONFIDENCE:
+        return False
+    if one.finding.stage is Stage.CODE or cause in SET_BY_LOOP:
+        return not one.is_shared
+    return one.finding.stage > Stage.DATA or cause in SET_BY_LEVERS
+
+
+def _excused(one: Shown) -> Shown:
+    """A note; of an error in the code it says what it was measured by."""
+    is_error = one.is_fault and (one.finding.stage is Stage.CODE or _cause_of(one) in SET_BY_LOOP)
+    said = " It costs this trial nothing that shows beside the best, which does not have it."
+    return _noted(one, said if is_error else "")
+
+
+def _cause_of(one: Shown) -> CauseName | None:
+    return one.finding.causes[0].name if one.finding.causes else None
 
 
 def _with_harm_only(shown: Sequence[Shown], *, is_worse: bool) -> list[Shown]:
@@ -86,11 +101,14 @@ def _with_harm_only(shown: Sequence[Shown], *, is_worse: bool) -> list[Shown]:
 
 def _without_harm(one: Shown) -> Shown:
     """A note; of an error in the code, which a reader would mend anyway, it says why it is no more."""
-    lowered = one.at_most(Severity.NOTE)
-    if not one.is_fault or one.finding.stage is not Stage.CODE:
-        return lowered
-    said = f"{one.finding.sentence} No harm shows that it alone explains."
-    return dataclasses.replace(lowered, finding=dataclasses.replace(lowered.finding, sentence=said))
+    is_error = one.is_fault and one.finding.stage is Stage.CODE
+    return _noted(one, " No harm shows that it alone explains." if is_error else "")
+
+
+def _noted(one: Shown, said: str) -> Shown:
+    """As a note, whose sentence goes on with ``said``."""
+    finding = at_most(Severity.NOTE, one.finding)
+    return dataclasses.replace(one, finding=dataclasses.replace(finding, sentence=finding.sentence + said))
 
 
 def _is_known_error(one: Shown) -> bool:

@@ -1,7 +1,9 @@
 """How a trial stands in its study: as good as the best that is known, clearly behind it, or nobody can tell.
 
 As good is who *ends* so: a good epoch on the way is not what a network is worth, unless it was stopped early and got
-the weights of that epoch back. Behind is who has not even one good epoch. Between the two a trial is judged by itself.
+the weights of that epoch back. And who fits the training data as well: a few hundred validation samples hide a point
+and a half, of which a poorer fit may tell. Behind is who has not even one good epoch. Between the two a trial is judged
+by itself.
 """
 
 import math
@@ -11,8 +13,16 @@ from statistics import NormalDist
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.reference import chance_accuracy, has_diverged, has_learned, trained, validation_error
-from studies.readings import NAN
+from studies.diagnosis.reference import (
+    chance_accuracy,
+    has_diverged,
+    has_learned,
+    n_validation,
+    standard_error,
+    trained,
+    trained_rows,
+)
+from studies.readings import NAN, PROBE_SAMPLES
 from studies.records import Outcome, StudyRecord, TrialRecord
 
 
@@ -20,7 +30,7 @@ class Standing(Enum):
     """What the other trials of a study say of one."""
 
     HEALTHY = auto()
-    """It ends within two noise floors of the best."""
+    """It ends within two noise floors of the best, on what it was trained on as well."""
     WORSE = auto()
     """It was allowed to end, and no epoch of it is."""
     UNKNOWN = auto()
@@ -30,9 +40,18 @@ class Standing(Enum):
 def standing(trial: TrialRecord, study: StudyRecord) -> Standing:
     """The healthy gate. Who was cut off may pass it, and is no worse for not being there yet."""
     if _lacks(end_accuracy(trial), trial, study) <= limits.NOISE_FLOORS.value:
-        return Standing.HEALTHY
+        return Standing.UNKNOWN if fits_worse(trial, study) else Standing.HEALTHY
     is_worse = trial.state == "complete" and behind_best(trial, study) > limits.NOISE_FLOORS.value
     return Standing.WORSE if is_worse else Standing.UNKNOWN
+
+
+def fits_worse(trial: TrialRecord, study: StudyRecord) -> bool:
+    """Whether it ends with more than two noise floors less accuracy on training samples, in eval mode, than the best.
+
+    False where that was not read of both.
+    """
+    (known, n), (own, _) = (_end_of_fit(each) for each in (study.best, trial))
+    return known - own > limits.NOISE_FLOORS.value * _accuracy_error(known, n)
 
 
 def is_behind(trial: TrialRecord, study: StudyRecord) -> bool:
@@ -75,8 +94,21 @@ def _lacks(accuracy: float, trial: TrialRecord, study: StudyRecord) -> float:
         return NAN
     if has_diverged(trial):
         return math.inf
-    one_answer = validation_error(best.telemetry, 1.0)
-    return (known - accuracy) / validation_error(best.telemetry, min(known, 1.0 - 2.0 * one_answer))
+    return (known - accuracy) / _accuracy_error(known, n_validation(best.telemetry))
+
+
+def _accuracy_error(accuracy: float, n: float) -> float:
+    """Standard error of an accuracy of ``n`` samples, as if two more answers were wrong, at least."""
+    return standard_error(min(accuracy, 1.0 - 2.0 / n), n)
+
+
+def _end_of_fit(trial: TrialRecord | None) -> tuple[float, int]:
+    """The last accuracy that was read of training samples in eval mode, and of how many it is; NaN if none was."""
+    if trial is None or trial.telemetry is None:
+        return NAN, PROBE_SAMPLES
+    readings = [row.probe_accuracy for row in trained_rows(trial) if math.isfinite(row.probe_accuracy)]
+    n_train = trial.telemetry.data.n_train if trial.telemetry.data is not None else 0
+    return readings[-1] if readings else NAN, min(n_train or PROBE_SAMPLES, PROBE_SAMPLES)
 
 
 def best_accuracy(trial: TrialRecord) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from studies.diagnosis import CauseName, Finding, Severity, diagnose_record, thresholds
+from studies.diagnosis import CauseName, Severity, diagnose_record, thresholds
 from studies.diagnosis.reference import validation_error
 from studies.diagnosis.standing import (
     Standing,
@@ -145,35 +145,91 @@ def test_who_diverged_is_behind_all_and_who_was_cut_off_behind_nobody() -> None:
     assert standing(quick, among(quick)) is Standing.HEALTHY
 
 
-def faults_in(trial: TrialRecord) -> list[Finding]:
-    found = diagnose_record(among(dataclasses.replace(trial, number=0)), 0)
-    return [finding for finding in found if finding.severity is not Severity.NOTE]
+def fitting(fit: float, floors: float = 1.0) -> TrialRecord:
+    """A training within the gate that ends with such an accuracy on training samples."""
+    level = (*VALIDATION_ACCURACY[:-1], noise_floors(floors))
+    return trial_of(
+        LEARNING, RISING, VALIDATION_LOSS, level, probe_accuracy=(fit,) * 10, probe_loss=LEARNING, number=0
+    )
 
 
 @pytest.mark.parametrize(
-    ("symptom", "is_excused"),
+    ("best", "own", "expected"),
     [
-        ("stale_gradients", False),
-        ("skewed_classes", False),
-        ("unshuffled_data", False),
-        ("input_shift", True),  # of an augmentation, which differs from trial to trial
-        ("early_instability", True),
+        (0.95, 0.95 - 1.9 * math.sqrt(0.95 * 0.05 / 512), Standing.HEALTHY),
+        (0.95, 0.95 - 2.1 * math.sqrt(0.95 * 0.05 / 512), Standing.UNKNOWN),
+        (0.95, 0.99, Standing.HEALTHY),
+        (1.0, 1.0 - 1.9 * math.sqrt(510 / 512 * 2 / 512 / 512), Standing.HEALTHY),
+        (1.0, 1.0 - 2.1 * math.sqrt(510 / 512 * 2 / 512 / 512), Standing.UNKNOWN),
+        (0.95, NAN, Standing.HEALTHY),
+        (NAN, 0.5, Standing.HEALTHY),
     ],
 )
-def test_a_place_among_the_best_excuses_what_is_the_trials_own(symptom: str, is_excused: bool) -> None:
-    """An error in the code or the data is shared by all trials of a study, and by its best one."""
-    case = (CASES | EARLY_CASES)[symptom]().trials[0]
-    alone = [
-        f.symptom for f in diagnose_record(study_of(case), case.number) if f.severity is not Severity.NOTE
-    ]
-    assert symptom in alone
+def test_who_fits_the_training_data_clearly_worse_is_not_as_good(
+    best: float, own: float, expected: Standing
+) -> None:
+    """Few validation samples hide what a poorer fit shows: such a trial is judged by itself, and not called worse."""
+    trial = fitting(own)
+    record = among(trial, peer=fitting(best, floors=0.0))
+    assert standing(trial, record) is expected
+
+
+def test_the_fit_of_a_small_train_split_is_noisier() -> None:
+    """No more samples are read than there are."""
+    few = dataclasses.replace(made_trials.DATA, n_train=128, train_class_counts=(13,) * 10)
+    best = fitting(0.95, floors=0.0)
+    assert best.telemetry is not None
+    small = dataclasses.replace(best, telemetry=dataclasses.replace(best.telemetry, data=few))
+    trial = fitting(0.95 - 1.9 * math.sqrt(0.95 * 0.05 / 128))
+    assert standing(trial, among(trial, peer=small)) is Standing.HEALTHY
+    assert standing(trial, among(trial, peer=best)) is Standing.UNKNOWN
+
+
+def among_the_best(case: TrialRecord) -> TrialRecord:
+    """The same training as good as any within a noise floor, and no better than a good one."""
     assert case.telemetry is not None
     rows = tuple(
-        dataclasses.replace(row, validation_accuracy=BEST) if row.epoch > 0 else row
+        dataclasses.replace(row, validation_accuracy=noise_floors(1.0), probe_accuracy=NAN)
+        if row.epoch > 0
+        else row
         for row in case.telemetry.epochs
     )
-    good = dataclasses.replace(case, telemetry=dataclasses.replace(case.telemetry, epochs=rows), value=BEST)
-    assert (symptom in [f.symptom for f in faults_in(good)]) is not is_excused
+    telemetry = dataclasses.replace(case.telemetry, epochs=rows)
+    return dataclasses.replace(case, telemetry=telemetry, value=noise_floors(1.0), number=0)
+
+
+@pytest.mark.parametrize(
+    ("symptom", "beside_one_without", "beside_one_like_it"),
+    [
+        ("stale_gradients", True, False),
+        ("unshuffled_data", True, False),
+        ("skewed_classes", False, False),
+        ("input_shift", True, True),  # of an augmentation, which differs from trial to trial
+        ("early_instability", True, True),
+    ],
+)
+def test_a_place_among_the_best_excuses_what_an_accuracy_would_show(
+    symptom: str, beside_one_without: bool, beside_one_like_it: bool
+) -> None:
+    """An error in the code only beside a best that does not have it; an error in the data never."""
+    case = (CASES | EARLY_CASES)[symptom]().trials[0]
+    assert severities(case, study_of(case))[symptom] is not Severity.NOTE
+    good = among_the_best(case)
+    same = dataclasses.replace(good, value=BEST)
+    for peer, is_excused in ((None, beside_one_without), (same, beside_one_like_it)):
+        record = among(good, peer=peer)
+        assert record.best is not good
+        assert standing(good, record) is Standing.HEALTHY
+        assert (severities(good, record)[symptom] is Severity.NOTE) is is_excused
+
+
+def test_an_excused_error_says_what_it_was_measured_by() -> None:
+    """A reader would mend it anyway."""
+    good = among_the_best((CASES | EARLY_CASES)["stale_gradients"]().trials[0])
+    (finding,) = diagnose_record(among(good), 0)
+    assert finding.sentence.endswith(
+        "It costs this trial nothing that shows beside the best, which does not have it."
+    )
 
 
 @pytest.mark.parametrize(("floors", "severity"), [(1.9, Severity.NOTE), (2.1, Severity.BLOCKER)])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.modules.conv import _ConvNd
 
-from studies.readings import NAN, LayerProbe, LayerReadings, StepZeroProbe
+from studies.readings import NAN, PROBE_SAMPLES, LayerProbe, LayerReadings, StepZeroProbe
 from tuner.training.datasets.splits import Splits
 from tuner.training.losses import Loss
 from tuner.training.weights import (
@@ -28,7 +28,7 @@ from tuner.training.weights import (
     weight_matrix,
 )
 
-PROBE_BATCH = 512
+PROBE_BATCH = PROBE_SAMPLES
 """Training images on which activations are read: enough to tell a unit that is off from one that is rare."""
 PROBED_STEPS = 3
 """Optimizer steps an epoch at which gradients and updates are read layer by layer."""
