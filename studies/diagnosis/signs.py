@@ -268,10 +268,15 @@ class Signs:
         first = start if start > 0.0 else norms[0] if norms else NAN
         return ratio_of(norms[-1], first) if norms else NAN
 
+    @property
+    def dead_fraction(self) -> float:
+        """The worst layer's share of dead units at the end."""
+        return self.rows[-1].dead_fraction if self.rows else NAN
+
     @cached_property
     def dead_rise(self) -> float:
         """The worst layer's share of dead units at the end, above that of the untrained network."""
-        return self._above_start("dead_fraction", self.rows[-1].dead_fraction if self.rows else NAN)
+        return self._above_start("dead_fraction", self.dead_fraction)
 
     @cached_property
     def saturated_rise(self) -> float:

@@ -46,9 +46,8 @@ def root_causes(shown: Sequence[Shown], *, standing: Standing) -> list[Finding]:
     """
     if standing is Standing.HEALTHY:
         shown = [_excused(one) if _is_excused(one) else one for one in shown]
-    weighed = _with_harm_only(
-        sorted(shown, key=lambda one: one.finding.stage), is_worse=standing is Standing.WORSE
-    )
+    is_worse = standing in {Standing.WORSE, Standing.FITS_WORSE}
+    weighed = _with_harm_only(sorted(shown, key=lambda one: one.finding.stage), is_worse=is_worse)
     stage = min((one.finding.stage for one in weighed if one.is_fault), default=None)
     later = [one for one in weighed if stage is not None and one.finding.stage > stage]
     kept = _unexplained([one for one in weighed if one not in later])

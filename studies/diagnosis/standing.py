@@ -2,8 +2,8 @@
 
 As good is who *ends* so: a good epoch on the way is not what a network is worth, unless it was stopped early and got
 the weights of that epoch back. And who fits the training data as well: a few hundred validation samples hide a point
-and a half, of which a poorer fit may tell. Behind is who has not even one good epoch. Between the two a trial is judged
-by itself.
+and a half, of which a poorer fit may tell; by design or not, so it counts only against an error that is known. Behind
+is who has not even one good epoch. Between the two a trial is judged by itself.
 """
 
 import math
@@ -31,8 +31,10 @@ class Standing(Enum):
 
     HEALTHY = auto()
     """It ends within two noise floors of the best, on what it was trained on as well."""
+    FITS_WORSE = auto()
+    """It ends so, and clearly less good on what it was trained on."""
     WORSE = auto()
-    """It was allowed to end, and no epoch of it is."""
+    """It was allowed to end, and no epoch of it is near the best."""
     UNKNOWN = auto()
     """There is nothing to compare it with, or not yet; or it was as good, and is no more."""
 
@@ -40,7 +42,7 @@ class Standing(Enum):
 def standing(trial: TrialRecord, study: StudyRecord) -> Standing:
     """The healthy gate. Who was cut off may pass it, and is no worse for not being there yet."""
     if _lacks(end_accuracy(trial), trial, study) <= limits.NOISE_FLOORS.value:
-        return Standing.UNKNOWN if fits_worse(trial, study) else Standing.HEALTHY
+        return Standing.FITS_WORSE if fits_worse(trial, study) else Standing.HEALTHY
     is_worse = trial.state == "complete" and behind_best(trial, study) > limits.NOISE_FLOORS.value
     return Standing.WORSE if is_worse else Standing.UNKNOWN
 

@@ -143,6 +143,8 @@ TESTED_ELSEWHERE = {
     "FADING_SLOPE",
     "DEAD_FRACTION",
     "ALL_DEAD",
+    # in test_diagnosis_starts
+    "STILL_DEAD",
     # counts, errors and p-values: below, and in test_diagnosis_code and test_diagnosis_data
     "UNCHANGED_READINGS",
     "OVERLAP_NOTED",

@@ -43,6 +43,8 @@ def test_copies_are_a_fault_by_what_they_add(value: float, error: float, severit
     ("value", "error", "severity", "said"),
     [
         (0.037, 0.007, Severity.WARNING, "about 3.7 points too high."),
+        (0.024, 0.010, Severity.WARNING, "about 2.4 points too high."),
+        (0.022, 0.010, Severity.NOTE, "about 2.2 points too high."),  # by a 95% bound, not by a 99% one
         (0.013, 0.010, Severity.NOTE, "may make the validation accuracy about 1.3 points too high."),
         (0.002, 0.001, Severity.NOTE, "(measured: 0.2)."),  # surely something, and next to nothing
         (-0.010, 0.030, Severity.NOTE, "was not seen."),

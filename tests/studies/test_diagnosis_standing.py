@@ -157,10 +157,10 @@ def fitting(fit: float, floors: float = 1.0) -> TrialRecord:
     ("best", "own", "expected"),
     [
         (0.95, 0.95 - 1.9 * math.sqrt(0.95 * 0.05 / 512), Standing.HEALTHY),
-        (0.95, 0.95 - 2.1 * math.sqrt(0.95 * 0.05 / 512), Standing.UNKNOWN),
+        (0.95, 0.95 - 2.1 * math.sqrt(0.95 * 0.05 / 512), Standing.FITS_WORSE),
         (0.95, 0.99, Standing.HEALTHY),
         (1.0, 1.0 - 1.9 * math.sqrt(510 / 512 * 2 / 512 / 512), Standing.HEALTHY),
-        (1.0, 1.0 - 2.1 * math.sqrt(510 / 512 * 2 / 512 / 512), Standing.UNKNOWN),
+        (1.0, 1.0 - 2.1 * math.sqrt(510 / 512 * 2 / 512 / 512), Standing.FITS_WORSE),
         (0.95, NAN, Standing.HEALTHY),
         (NAN, 0.5, Standing.HEALTHY),
     ],
@@ -182,7 +182,19 @@ def test_the_fit_of_a_small_train_split_is_noisier() -> None:
     small = dataclasses.replace(best, telemetry=dataclasses.replace(best.telemetry, data=few))
     trial = fitting(0.95 - 1.9 * math.sqrt(0.95 * 0.05 / 128))
     assert standing(trial, among(trial, peer=small)) is Standing.HEALTHY
-    assert standing(trial, among(trial, peer=best)) is Standing.UNKNOWN
+    assert standing(trial, among(trial, peer=best)) is Standing.FITS_WORSE
+
+
+def test_a_poorer_fit_counts_against_an_error_that_is_known() -> None:
+    """Gradients of a few steps added, beside a best that clears them and fits clearly better."""
+    best = fitting(0.95, floors=0.0)
+    for fit, severity in ((0.95, Severity.NOTE), (0.90, Severity.BLOCKER)):
+        trial = with_code(fitting(fit), stale_gradient_share=0.65)
+        assert severities(trial, among(trial, peer=best)) == {"stale_gradients": severity}
+    shared = with_code(best, stale_gradient_share=0.65)
+    trial = with_code(fitting(0.90), stale_gradient_share=0.65)
+    assert severities(trial, among(trial, peer=shared)) == {"stale_gradients": Severity.NOTE}
+    assert severities(fitting(0.90), among(fitting(0.90), peer=best)) == {}
 
 
 def among_the_best(case: TrialRecord) -> TrialRecord:
@@ -304,6 +316,9 @@ def told(trial: TrialRecord) -> list[tuple[Severity, CauseName | None]]:
         (behind(3), CauseName.TOO_FEW_EPOCHS),
         (behind(config={"width": 4, "depth": 1}), CauseName.UNDERCAPACITY),
         (behind(update_ratio=1.5e-3), CauseName.LEARNING_RATE_TOO_LOW),
+        (behind(dead=0.35), CauseName.DYING_RELU),
+        (behind(config={"optimizer": "sgd", "momentum": 0.97}), CauseName.MOMENTUM_TOO_HIGH),
+        (behind(config={"batch_size": 4}), CauseName.BATCH_TOO_SMALL),
     ],
 )
 def test_a_faint_sign_is_enough_where_the_harm_is_known(trial: TrialRecord, cause: CauseName) -> None:
@@ -328,6 +343,12 @@ def test_a_short_way_is_one_of_small_updates(n_steps: int, cause: CauseName | No
         (behind(3), trial_of((0.2, 0.1, 0.08), RISING[:3], (0.3, 0.2, 0.1), (0.95, 0.96, BEST))),
         (behind(config={"width": 4, "depth": 1}), good_trial(config={"width": 4, "depth": 1})),
         (behind(update_ratio=2e-3), good_trial(update_ratio=3.9e-3)),
+        (behind(dead=0.35), good_trial(dead=0.18)),
+        (
+            behind(config={"optimizer": "sgd", "momentum": 0.97}),
+            good_trial(config={"optimizer": "sgd", "momentum": 0.96}),
+        ),
+        (behind(config={"batch_size": 4}), good_trial(config={"batch_size": 8})),
     ],
 )
 def test_no_cause_is_named_that_the_best_has_too(trial: TrialRecord, best: TrialRecord) -> None:
@@ -342,6 +363,13 @@ def test_who_knows_the_data_by_heart_is_behind_for_another_reason(fit: float) ->
     is_poor = fit > thresholds.BEHIND_FIT.value
     assert told(behind(3, fit=fit)) == [
         (Severity.WARNING, CauseName.TOO_FEW_EPOCHS) if is_poor else (Severity.NOTE, None)
+    ]
+
+
+def test_few_units_are_blamed_however_well_they_fit() -> None:
+    """They know the data by heart in a way that carries no further."""
+    assert told(behind(fit=0.1, config={"width": 4, "depth": 1})) == [
+        (Severity.WARNING, CauseName.UNDERCAPACITY)
     ]
 
 

@@ -9,8 +9,8 @@ import pytest
 from studies.diagnosis import CauseName, Finding, Severity, diagnose_record, thresholds
 from studies.readings import NAN, LayerProbe, LayerReadings
 from studies.records import TrialRecord
-from tests.early_cases import stuck_trial, with_start
-from tests.made_trials import LN10, step_zero, study_of, trial_of
+from tests.early_cases import layers, stuck_trial, with_start
+from tests.made_trials import LN10, good_trial, step_zero, study_of, trial_of
 
 LOSSES = (0.9, 0.7, 0.6, 0.55, 0.52, 0.5, 0.49, 0.48)
 BOTH = [CauseName.EXPLODING_GRADIENTS, CauseName.BAD_INITIALIZATION]
@@ -227,3 +227,28 @@ def test_a_gate_of_one_unit_takes_no_gradient_from_the_others() -> None:
     gate = dataclasses.replace(probe.layers[1], weight_norm=1.4)
     layers = (probe.layers[0], gate, *probe.layers[2:])
     assert causes(with_start(trial, layers=layers)) == [CauseName.VANISHING_GRADIENTS]
+
+
+@pytest.mark.parametrize(
+    ("at_start", "at_end", "is_told"),
+    [
+        (0.55, thresholds.STILL_DEAD.value + 0.01, True),
+        (0.55, thresholds.STILL_DEAD.value - 0.01, False),
+        (0.45, thresholds.STILL_DEAD.value + 0.01, False),
+        (0.45, thresholds.DEAD_FRACTION.value + 0.01, True),
+    ],
+)
+def test_of_units_that_were_dead_before_the_first_update_fewer_are_a_fault(
+    at_start: float, at_end: float, is_told: bool
+) -> None:
+    """A layer that began dead, and woke up in part."""
+    trial = with_start(
+        good_trial(dead=at_end), layers=layers(dead_fraction=(0.1, at_start, 0.1), weight_norm=(5.0,) * 3)
+    )
+    found = [f for f in diagnose_record(study_of(trial), 0) if f.symptom == "dead_units"]
+    assert bool(found) is is_told
+    if is_told and at_start > thresholds.DEAD_FRACTION.value:
+        assert found[0].causes[0].name is CauseName.DYING_RELU
+        assert found[0].severity is Severity.WARNING
+        assert found[0].evidence[0].threshold == thresholds.STILL_DEAD.value
+        assert "already before the first update" in found[0].sentence

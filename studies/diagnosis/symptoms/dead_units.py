@@ -27,20 +27,22 @@ NAME = "dead_units"
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
     """More than half of a layer's units never active, in each of the last ``PERSISTENCE`` epochs.
 
-    Or, from epoch 1 on, a layer that is dead as a whole, with an accuracy of chance.
+    Of a layer that began so, fewer that have stayed dead. Or, from epoch 1 on, a layer that is dead as a whole, with an
+    accuracy of chance.
 
     Never active on the whole probe, that is; the share of zero activations is no sign of anything (notes of
     the field: it causes 58 of one tool's 68 false alarms).
     """
     readings = trained(trial, "dead_fraction")
-    n_bad = trailing_run(readings > limits.DEAD_FRACTION.value)
+    at_start = _dead_at_start(trial) > limits.DEAD_FRACTION.value
+    limit = limits.STILL_DEAD if at_start else limits.DEAD_FRACTION
+    n_bad = trailing_run(readings > limit.value)
     lost = n_bad > 0 and readings[-1] >= limits.ALL_DEAD.value and ends_at_chance(trial)
     if n_bad < limits.PERSISTENCE.value and not lost:
         return None
     rows = trained_rows(trial)
-    at_start = _dead_at_start(trial) > limits.DEAD_FRACTION.value
     since = "already before the first update" if at_start else f"since epoch {rows[-n_bad].epoch}"
-    layers = [layer for layer in rows[-1].layers if layer.dead_fraction > limits.DEAD_FRACTION.value]
+    layers = [layer for layer in rows[-1].layers if layer.dead_fraction > limit.value]
     where = (
         f" of layer {max(layers, key=lambda layer: layer.dead_fraction).name}" if layers else " of a layer"
     )
@@ -57,7 +59,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
             crossed(
                 "dead_fraction",
                 float(readings[-1]),
-                limits.DEAD_FRACTION,
+                limit,
                 first_step=0 if at_start else rows[-n_bad].epoch,
                 last_step=rows[-1].epoch,
             ),

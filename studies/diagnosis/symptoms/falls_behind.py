@@ -5,6 +5,7 @@ from collections.abc import Callable
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed
 from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
+from studies.diagnosis.instability import has_tiny_batch, high_momentum
 from studies.diagnosis.progress import gain_of_path, low_rate_share, path_length
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
@@ -24,10 +25,15 @@ RuleBesideBest = Callable[[Signs, Signs], Evidence | None]
 
 SMALLER_UPDATES = 2.0
 """Times smaller than the best's: by chance they differ by less (own design)."""
+FEWER_DEAD = 2.0
+"""Times fewer units dead in the best (own design)."""
 _SAID = {
     CauseName.UNDERCAPACITY: "it has few units",
     CauseName.TOO_FEW_EPOCHS: "it has few epochs, and was still getting better",
     CauseName.BATCH_TOO_LARGE: "an epoch has few steps, and more of them promise more",
+    CauseName.DYING_RELU: "many units of a layer are dead",
+    CauseName.MOMENTUM_TOO_HIGH: "its momentum is high",
+    CauseName.BATCH_TOO_SMALL: "its updates are those of a few samples",
     CauseName.LEARNING_RATE_TOO_LOW: "its updates are small all along",
     CauseName.WARMUP_TOO_LONG: "its learning rate was still rising for most of the training",
     CauseName.PREMATURE_DECAY: "its learning rate was gone for most of the training",
@@ -79,14 +85,16 @@ def _distance(short: float, study: StudyRecord, signs: Signs) -> Evidence:
 
 
 def _what_the_best_has_not(signs: Signs, best: Signs) -> tuple[Suspicion, ...]:
-    """Only of a fit that is still worth mending: who knows the training data by heart lacks something else."""
-    if not signs.fit_ratio > limits.BEHIND_FIT.value:
-        return ()
-    fit = fit_evidence(signs, limits.BEHIND_FIT)
+    """Mostly of a fit that is still worth mending: who knows the training data by heart lacks something else.
+
+    That may be units: those who have few know it by heart in a way that carries no further.
+    """
+    is_poor = signs.fit_ratio > limits.BEHIND_FIT.value
+    fit = (fit_evidence(signs, limits.BEHIND_FIT),) if is_poor else ()
     return tuple(
-        Suspicion(name=name, confidence=confidence, evidence=(evidence, fit))
+        Suspicion(name=name, confidence=confidence, evidence=(evidence, *fit))
         for name, confidence, rule in _RULES
-        if (evidence := rule(signs, best)) is not None
+        if (is_poor or name is CauseName.UNDERCAPACITY) and (evidence := rule(signs, best)) is not None
     )
 
 
@@ -137,6 +145,23 @@ def _early_decay(signs: Signs) -> Evidence | None:
     return crossed("low_rate_share", share, limits.LOW_RATE_SHARE) if is_early else None
 
 
+def _dead_units(signs: Signs, best: Signs) -> Evidence | None:
+    """More of a layer than of any in the best."""
+    dead = signs.dead_fraction
+    if not dead > limits.STILL_DEAD.value or best.dead_fraction > dead / FEWER_DEAD:
+        return None
+    return crossed("dead_fraction", dead, limits.STILL_DEAD, first_step=signs.last_epoch)
+
+
+def _high_momentum(signs: Signs) -> Evidence | None:
+    suspicion = high_momentum(signs)
+    return None if suspicion is None else suspicion.evidence[0]
+
+
+def _tiny_batch(signs: Signs) -> Evidence | None:
+    return crossed("batch_size", signs.batch_size, limits.SMALL_BATCH) if has_tiny_batch(signs) else None
+
+
 def _burst(signs: Signs) -> Evidence | None:
     """A burst of the first updates that left no other trace than a fit that is still poor."""
     is_poor = signs.fit_ratio > limits.FIT_RATIO_DROPOUT.value
@@ -151,6 +176,9 @@ _RULES = (
     (CauseName.PREMATURE_DECAY, 0.8, _unlike_best(_early_decay)),
     (CauseName.TOO_FEW_EPOCHS, 0.75, _unlike_best(_few_epochs)),
     (CauseName.BATCH_TOO_LARGE, 0.7, _unlike_best(_few_steps)),
+    (CauseName.DYING_RELU, 0.7, _dead_units),
+    (CauseName.MOMENTUM_TOO_HIGH, 0.65, _unlike_best(_high_momentum)),
+    (CauseName.BATCH_TOO_SMALL, 0.65, _unlike_best(_tiny_batch)),
     (CauseName.LEARNING_RATE_TOO_LOW, 0.65, _small_updates),
     (CauseName.MISSING_WARMUP, 0.6, _unlike_best(_burst)),
 )

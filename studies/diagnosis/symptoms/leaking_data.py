@@ -18,6 +18,8 @@ from studies.records import StudyRecord, TrialRecord
 NAME = "leaking_data"
 ONE_SIDED = 1.645
 """Standard errors, of a 95% bound."""
+PROVEN = 2.326
+"""Of a 99% bound: moved copies of each other are among the rest, whose accuracy is noisier for it than it looks."""
 
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
@@ -82,6 +84,10 @@ class _Inflation:
         return self.value - ONE_SIDED * self.error > 0.0
 
     @property
+    def is_proven(self) -> bool:
+        return self.value - PROVEN * self.error > 0.0
+
+    @property
     def is_none(self) -> bool:
         """Not even seen, and no more than a little; or surely next to nothing."""
         is_unseen = self.is_upper_bound or self.value < self.error
@@ -136,7 +142,7 @@ def _measured(leak: _Leak, trial: TrialRecord) -> _Leak:
     return dataclasses.replace(
         leak,
         sentence=leak.sentence + (inflation.sentence or leak.doubt),
-        may_hurt=not inflation.is_none and (inflation.is_sure or not leak.needs_proof),
+        may_hurt=not inflation.is_none and (inflation.is_proven or not leak.needs_proof),
     )
 
 
