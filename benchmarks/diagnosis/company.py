@@ -18,7 +18,8 @@ N_PEERS = 3
 def in_studies(runs: Sequence[Run], twins: Sequence[Run]) -> list[Run]:
     """Each of ``runs`` as the first trial of a study whose others are ``twins`` of other seeds.
 
-    Not that of its own seed, which has the same images and first weights: no search has such a trial.
+    Not that of its own seed, which has the same images and first weights: beside it the smallest harm would show. A
+    search shares the split and not the weights, and stands between the two.
 
     Args:
         runs: of one case, one a seed.
