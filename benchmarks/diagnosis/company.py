@@ -18,8 +18,8 @@ N_PEERS = 3
 def in_studies(runs: Sequence[Run], twins: Sequence[Run]) -> list[Run]:
     """Each of ``runs`` as the first trial of a study whose others are ``twins`` of other seeds.
 
-    Not that of its own seed, which has the same images and first weights: beside it the smallest harm would show. A
-    search shares the split and not the weights, and stands between the two.
+    Not that of its own seed, which has the same images and first weights. A search's trials share these, and differ in
+    levers: beside them less is taken for a difference that is the luck of a split.
 
     Args:
         runs: of one case, one a seed.
