@@ -12,7 +12,7 @@ from studies.diagnosis.counterfactuals import probed
 from studies.diagnosis.finding import Evidence, Finding, Severity
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.staging import Shown, at_most, root_causes
-from studies.diagnosis.standing import Standing, standing
+from studies.diagnosis.standing import Standing, ends_alike, fits_worse, standing
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.symptoms import STUDY_SYMPTOMS, SYMPTOMS, TRIAL_SYMPTOMS
 from studies.records import Outcome, StudyRecord, TrialRecord
@@ -28,38 +28,68 @@ def diagnose_record(record: StudyRecord, trial: int | None = None) -> list[Findi
     Raises:
         ConfigurationError: there is no trial of that number.
     """
-    of_best = _OfBest(record)
+    others = _Others(record)
     if trial is not None:
-        return _worst_first(trial_findings(_trial_of(record, trial), record, of_best))
+        return _worst_first(trial_findings(_trial_of(record, trial), record, others))
     findings = [finding for symptom in STUDY_SYMPTOMS for finding in symptom.find(record)]
     best = record.best
     if best is not None:
-        findings += trial_findings(best, record, of_best)
-    others = [t for t in record.trials if t is not best and _is_judged(t)]
-    return _worst_first(findings + _clearest_cases(others, record, of_best))
+        findings += trial_findings(best, record, others)
+    rest = [t for t in record.trials if t is not best and _is_judged(t)]
+    return _worst_first(findings + _clearest_cases(rest, record, others))
 
 
-@dataclasses.dataclass(frozen=True)
-class _OfBest:
-    """What the best trial of a study shows: looked for once, and only where it is asked for."""
+class _Others:
+    """What other trials of a study show: looked for once, and only where it is asked for."""
 
-    record: StudyRecord
+    def __init__(self, record: StudyRecord) -> None:
+        self._record = record
+        self._without: dict[str, TrialRecord | None] = {}
 
     @cached_property
-    def symptoms(self) -> frozenset[str]:
-        best = self.record.best
-        return frozenset(one.symptom.name for one in _shown_by(best, self.record)) if best else frozenset()
+    def of_best(self) -> frozenset[str]:
+        """The symptoms of the best trial."""
+        best = self._record.best
+        return frozenset(one.symptom.name for one in _shown_by(best, self._record)) if best else frozenset()
+
+    def without(self, symptom: TrialSymptom) -> TrialRecord | None:
+        """The best complete trial that does not show it; None where all do."""
+        if symptom.name not in self._without:
+            self._without[symptom.name] = next(
+                (each for each in self._best_first if symptom.find(each, self._record) is None), None
+            )
+        return self._without[symptom.name]
+
+    @cached_property
+    def _best_first(self) -> list[TrialRecord]:
+        """Complete trials that have a value and readings."""
+        sign = -1.0 if self._record.is_maximized else 1.0
+        known = [(sign * t.value, t.number, t) for t in self._record.complete_trials if t.value is not None]
+        return [
+            trial for _, _, trial in sorted(known, key=lambda one: one[:2]) if trial.telemetry is not None
+        ]
 
 
-def trial_findings(trial: TrialRecord, record: StudyRecord, of_best: _OfBest) -> list[Finding]:
+def trial_findings(trial: TrialRecord, record: StudyRecord, others: _Others) -> list[Finding]:
     """The symptoms of one trial that no earlier one explains; notes only when it passes the healthy gate."""
     shown = _shown_by(trial, record)
     if not shown:
         return []
     stands = standing(trial, record)
     if stands is not Standing.UNKNOWN:
-        shown = [dataclasses.replace(one, is_shared=one.symptom.name in of_best.symptoms) for one in shown]
+        shown = [_compared(one, trial, record, others) for one in shown]
     return root_causes(shown, standing=stands)
+
+
+def _compared(one: Shown, trial: TrialRecord, record: StudyRecord, others: _Others) -> Shown:
+    """With what the study knows of the same symptom."""
+    shown = dataclasses.replace(one, is_shared=one.symptom.name in others.of_best)
+    if not shown.is_error:
+        return shown
+    other = others.without(one.symptom)
+    is_as_good = other is not None and ends_alike(trial, other, record)
+    is_free = is_as_good and not fits_worse(trial, other, limits.ERROR_FIT_FLOORS)
+    return dataclasses.replace(shown, is_free=is_free)
 
 
 def _shown_by(trial: TrialRecord, record: StudyRecord) -> list[Shown]:
@@ -81,10 +111,10 @@ def _completed(finding: Finding, symptom: TrialSymptom) -> Finding:
     )
 
 
-def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord, of_best: _OfBest) -> list[Finding]:
+def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord, others: _Others) -> list[Finding]:
     by_symptom: dict[str, list[Finding]] = {}
     for trial in trials:
-        for finding in filter(_is_news, trial_findings(trial, record, of_best)):
+        for finding in filter(_is_news, trial_findings(trial, record, others)):
             by_symptom.setdefault(finding.symptom, []).append(finding)
     n_judged = sum(_is_judged(trial) for trial in record.trials)
     n_common = limits.COMMON_MIN_TRIALS.value if record.best is not None else 1

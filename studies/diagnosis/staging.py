@@ -23,12 +23,23 @@ class Shown:
     symptom: TrialSymptom
     finding: Finding
     is_shared: bool = False
-    """Whether the study's best trial shows it too: then it is not what this one is worse by, and if this one is as
-    good, that does not show that it costs nothing."""
+    """Whether the study's best trial shows it too: then it is not what this one is worse by."""
+    is_free: bool = False
+    """Of an error: whether a trial that does not show it is as good as this one, and no better."""
 
     @property
     def is_fault(self) -> bool:
         return self.finding.severity is not Severity.NOTE
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it is a mistake of the code, of which an accuracy tells what it costs."""
+        return self.is_fault and (self.finding.stage is Stage.CODE or self.cause in SET_BY_LOOP)
+
+    @property
+    def cause(self) -> CauseName | None:
+        """The likeliest."""
+        return self.finding.causes[0].name if self.finding.causes else None
 
     @property
     def is_soft(self) -> bool:
@@ -44,8 +55,8 @@ def root_causes(shown: Sequence[Shown], *, standing: Standing) -> list[Finding]:
         standing: beside the study's best. Who ends as well as that has notes, but for what the best has too or no
             accuracy shows. Who ends worse is not excused for an error in the code that costs nothing by itself.
     """
-    if standing is Standing.HEALTHY:
-        shown = [_excused(one) if _is_excused(one) else one for one in shown]
+    is_healthy = standing is Standing.HEALTHY
+    shown = [_excused(one) if _is_excused(one, is_healthy=is_healthy) else one for one in shown]
     is_worse = standing in {Standing.WORSE, Standing.FITS_WORSE}
     weighed = _with_harm_only(sorted(shown, key=lambda one: one.finding.stage), is_worse=is_worse)
     stage = min((one.finding.stage for one in weighed if one.is_fault), default=None)
@@ -62,30 +73,25 @@ def at_most(limit: Severity, finding: Finding) -> Finding:
     return dataclasses.replace(finding, severity=min(finding.severity, limit, key=lambda s: s.rank))
 
 
-def _is_excused(one: Shown) -> bool:
+def _is_excused(one: Shown, *, is_healthy: bool) -> bool:
     """Whether a place among the best of the study is a sign of health.
 
     Not of an error in the data, by which the accuracy itself is wrong or counts what it should not; nor of how sure the
-    answers are, which no accuracy shows. Of an error in the code only beside a best that does not have it: where all
-    trials share it, nobody knows how good they could be.
+    answers are, which no accuracy shows. Of an error in the code only beside a trial that does not have it: where all
+    share it, nobody knows how good they could be.
     """
-    cause = _cause_of(one)
-    if cause is CauseName.OVERCONFIDENCE:
+    if one.is_error:
+        return one.is_free
+    if one.cause is CauseName.OVERCONFIDENCE:
         return False
-    if one.finding.stage is Stage.CODE or cause in SET_BY_LOOP:
-        return not one.is_shared
-    return one.finding.stage > Stage.DATA or cause in SET_BY_LEVERS
+    return is_healthy and (one.finding.stage is not Stage.DATA or one.cause in SET_BY_LEVERS)
 
 
 def _excused(one: Shown) -> Shown:
     """A note; of an error in the code it says what it was measured by."""
-    is_error = one.is_fault and (one.finding.stage is Stage.CODE or _cause_of(one) in SET_BY_LOOP)
-    said = " It costs this trial nothing that shows beside the best, which does not have it."
-    return _noted(one, said if is_error else "")
-
-
-def _cause_of(one: Shown) -> CauseName | None:
-    return one.finding.causes[0].name if one.finding.causes else None
+    return _noted(
+        one, " A trial without it is no better: nothing shows that it costs this one anything." * one.is_error
+    )
 
 
 def _with_harm_only(shown: Sequence[Shown], *, is_worse: bool) -> list[Shown]:
@@ -111,7 +117,7 @@ def _noted(one: Shown, said: str) -> Shown:
 
 
 def _is_known_error(one: Shown) -> bool:
-    return one.finding.causes[0].name in KNOWN_ERRORS and not one.is_shared
+    return one.cause in KNOWN_ERRORS and not one.is_shared
 
 
 def _harms(anomaly: Shown, hard: Sequence[Shown], poor: Sequence[Shown]) -> bool:

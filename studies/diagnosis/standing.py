@@ -42,18 +42,25 @@ class Standing(Enum):
 def standing(trial: TrialRecord, study: StudyRecord) -> Standing:
     """The healthy gate. Who was cut off may pass it, and is no worse for not being there yet."""
     if _lacks(end_accuracy(trial), trial, study) <= limits.NOISE_FLOORS.value:
-        return Standing.FITS_WORSE if fits_worse(trial, study) else Standing.HEALTHY
+        return Standing.FITS_WORSE if fits_worse(trial, study.best) else Standing.HEALTHY
     is_worse = trial.state == "complete" and behind_best(trial, study) > limits.NOISE_FLOORS.value
     return Standing.WORSE if is_worse else Standing.UNKNOWN
 
 
-def fits_worse(trial: TrialRecord, study: StudyRecord) -> bool:
-    """Whether it ends with more than two noise floors less accuracy on training samples, in eval mode, than the best.
+def ends_alike(trial: TrialRecord, other: TrialRecord, study: StudyRecord) -> bool:
+    """Whether neither of two trials of a study ends more than two noise floors better than the other's best epoch."""
+    return abs(_lacks(end_accuracy(trial), trial, study, than=other)) <= limits.NOISE_FLOORS.value
+
+
+def fits_worse(
+    trial: TrialRecord, other: TrialRecord | None, floors: limits.Threshold = limits.NOISE_FLOORS
+) -> bool:
+    """Whether it ends with so many noise floors less accuracy on training samples, in eval mode, than another trial.
 
     False where that was not read of both.
     """
-    (known, n), (own, _) = (_end_of_fit(each) for each in (study.best, trial))
-    return known - own > limits.NOISE_FLOORS.value * _accuracy_error(known, n)
+    (known, n), (own, _) = (_end_of_fit(each) for each in (other, trial))
+    return known - own > floors.value * _accuracy_error(known, n)
 
 
 def is_behind(trial: TrialRecord, study: StudyRecord) -> bool:
@@ -80,13 +87,13 @@ def behind_best(trial: TrialRecord, study: StudyRecord) -> float:
     return _lacks(best_accuracy(trial), trial, study)
 
 
-def _lacks(accuracy: float, trial: TrialRecord, study: StudyRecord) -> float:
-    """What the accuracy lacks of the best known one, in noise floors of that.
+def _lacks(accuracy: float, trial: TrialRecord, study: StudyRecord, than: TrialRecord | None = None) -> float:
+    """What the accuracy lacks of the best known one, or of that of another trial, in noise floors of that.
 
     As if two more answers were wrong, at least (Agresti and Coull 1998): who made no error in a few hundred samples may
     make some in the next.
     """
-    best = study.best
+    best = than or study.best
     if best is None or best.telemetry is None or len(study.complete_trials) < limits.GATE_PEERS.value:
         return NAN
     if not study.is_maximized or study.metric.endswith("loss"):

@@ -240,8 +240,36 @@ def test_an_excused_error_says_what_it_was_measured_by() -> None:
     good = among_the_best((CASES | EARLY_CASES)["stale_gradients"]().trials[0])
     (finding,) = diagnose_record(among(good), 0)
     assert finding.sentence.endswith(
-        "It costs this trial nothing that shows beside the best, which does not have it."
+        "A trial without it is no better: nothing shows that it costs this one anything."
     )
+
+
+@pytest.mark.parametrize(
+    ("floors_of_others", "n_others", "is_told"),
+    [(1.9, 3, False), (2.3, 3, True), (0.0, 0, True)],
+    ids=["as good without it", "worse without it", "all have it"],
+)
+def test_the_best_too_is_excused_for_an_error_that_the_study_has_measured(
+    floors_of_others: float, n_others: int, is_told: bool
+) -> None:
+    """Beside the best of those without it; who is worse than the trial shows nothing."""
+    best = with_code(fitting(0.95, floors=0.0), stale_gradient_share=0.9)
+    without = [dataclasses.replace(fitting(0.95, floors_of_others), number=n + 1) for n in range(n_others)]
+    alike = [dataclasses.replace(best, number=n) for n in (8, 9)]
+    record = study_of(best, *without, *alike)
+    assert record.best is best
+    assert (severities(best, record)["stale_gradients"] is not Severity.NOTE) is is_told
+
+
+@pytest.mark.parametrize(
+    "floors", [limit + by for limit in (thresholds.ERROR_FIT_FLOORS.value,) for by in (-0.1, 0.1)]
+)
+def test_an_error_is_not_excused_that_costs_much_of_the_fit(floors: float) -> None:
+    """It is where an error that does harm does it first."""
+    best = fitting(0.95, floors=0.0)
+    trial = with_code(fitting(0.95 - floors * math.sqrt(0.95 * 0.05 / 512)), stale_gradient_share=0.9)
+    is_told = severities(trial, among(trial, peer=best))["stale_gradients"] is not Severity.NOTE
+    assert is_told is (floors > thresholds.ERROR_FIT_FLOORS.value)
 
 
 @pytest.mark.parametrize(("floors", "severity"), [(1.9, Severity.NOTE), (2.1, Severity.BLOCKER)])
@@ -333,6 +361,26 @@ def test_a_short_way_is_one_of_small_updates(n_steps: int, cause: CauseName | No
     """Updates of 0.4% of the weights: 120 of them are less than half of the weights' norm, 130 are more."""
     short = with_steps(behind(update_ratio=4e-3), (0.1,) * n_steps, (0.01,) * n_steps, n_epochs=10)
     found = diagnose_record(among(short, peer=good_trial(update_ratio=1e-2)), 0)
+    causes = [f.causes[0].name if f.causes else None for f in found if f.symptom == "falls_behind"]
+    assert causes == [cause]
+
+
+@pytest.mark.parametrize(
+    ("own", "of_best", "n_of_best", "cause"),
+    [
+        (0.02, 0.09, 140, CauseName.LEARNING_RATE_TOO_LOW),
+        (0.02, 0.07, 140, None),  # more than a quarter
+        (0.02, 0.09, 60, None),  # as far in fewer steps
+    ],
+)
+def test_a_quarter_of_the_bests_updates_are_small_ones(
+    own: float, of_best: float, n_of_best: int, cause: CauseName | None
+) -> None:
+    """Though no network by itself would be told that updates of 2% are small."""
+    trial = with_steps(behind(update_ratio=own), (0.1,) * 130, (0.01,) * 130, n_epochs=10)
+    steps = ((0.1,) * n_of_best, (0.01,) * n_of_best)
+    best = with_steps(good_trial(update_ratio=of_best), *steps, n_epochs=10)
+    found = diagnose_record(among(trial, peer=best), 0)
     causes = [f.causes[0].name if f.causes else None for f in found if f.symptom == "falls_behind"]
     assert causes == [cause]
 

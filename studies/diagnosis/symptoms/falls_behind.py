@@ -124,13 +124,20 @@ def _few_steps(signs: Signs) -> Evidence | None:
 
 
 def _small_updates(signs: Signs, best: Signs) -> Evidence | None:
-    """Small ones, or a short way that they made all together, beside updates of the best that are twice as large."""
+    """Small ones, or a short way that they made all together, beside updates of the best that are twice as large.
+
+    Or a quarter of the best's, on a quarter of its way, to a poorer fit: however large they are.
+    """
     if not best.update_ratio > SMALLER_UPDATES * signs.update_ratio:
         return None
     if signs.update_ratio < limits.UPDATE_RATIO_SLOW.value:
         return crossed("update_ratio", signs.update_ratio, limits.UPDATE_RATIO_SLOW)
-    is_short = path_length(signs) < limits.SHORT_PATH.value
-    return crossed("path_length", path_length(signs), limits.SHORT_PATH) if is_short else None
+    way, way_of_best = path_length(signs), path_length(best)
+    if way < limits.SHORT_PATH.value:
+        return crossed("path_length", way, limits.SHORT_PATH)
+    share, of_way = signs.update_ratio / best.update_ratio, way / way_of_best
+    is_quarter = max(share, of_way) < limits.QUARTER_OF_BEST.value and signs.fit_ratio > best.fit_ratio
+    return crossed("update_ratio_of_best", share, limits.QUARTER_OF_BEST) if is_quarter else None
 
 
 def _long_warmup(signs: Signs) -> Evidence | None:
