@@ -147,7 +147,8 @@ def test_who_diverged_is_behind_all_and_who_was_cut_off_behind_nobody() -> None:
 
 def fitting(fit: float, floors: float = 1.0) -> TrialRecord:
     """A training within the gate that ends with such an accuracy on training samples."""
-    level = (*VALIDATION_ACCURACY[:-1], noise_floors(floors))
+    end = noise_floors(floors)
+    level = (*(min(each, end) for each in VALIDATION_ACCURACY[:-1]), end)
     return trial_of(
         LEARNING, RISING, VALIDATION_LOSS, level, probe_accuracy=(fit,) * 10, probe_loss=LEARNING, number=0
     )
