@@ -12,9 +12,10 @@ from studies.diagnosis.counterfactuals import probed
 from studies.diagnosis.finding import Evidence, Finding, Severity
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.staging import Shown, at_most, root_causes
-from studies.diagnosis.standing import Standing, ends_alike, fits_worse, standing
+from studies.diagnosis.standing import Standing, end_of_fit, ends_alike, fits_worse, standing
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.symptoms import STUDY_SYMPTOMS, SYMPTOMS, TRIAL_SYMPTOMS
+from studies.readings import NAN, Telemetry
 from studies.records import Outcome, StudyRecord, TrialRecord
 
 
@@ -44,7 +45,7 @@ class _Others:
 
     def __init__(self, record: StudyRecord) -> None:
         self._record = record
-        self._without: dict[str, TrialRecord | None] = {}
+        self._without: dict[str, list[TrialRecord]] = {}
 
     @cached_property
     def of_best(self) -> frozenset[str]:
@@ -52,13 +53,13 @@ class _Others:
         best = self._record.best
         return frozenset(one.symptom.name for one in _shown_by(best, self._record)) if best else frozenset()
 
-    def without(self, symptom: TrialSymptom) -> TrialRecord | None:
-        """The best complete trial that does not show it; None where all do."""
+    def without(self, symptom: TrialSymptom, *, read_like: TrialRecord) -> TrialRecord | None:
+        """The best complete trial that was looked at like another one, and does not show it; None where all do."""
         if symptom.name not in self._without:
-            self._without[symptom.name] = next(
-                (each for each in self._best_first if symptom.find(each, self._record) is None), None
-            )
-        return self._without[symptom.name]
+            self._without[symptom.name] = [
+                each for each in self._best_first if symptom.find(each, self._record) is None
+            ]
+        return next((each for each in self._without[symptom.name] if _is_read_like(each, read_like)), None)
 
     @cached_property
     def _best_first(self) -> list[TrialRecord]:
@@ -86,10 +87,28 @@ def _compared(one: Shown, trial: TrialRecord, record: StudyRecord, others: _Othe
     shown = dataclasses.replace(one, is_shared=one.symptom.name in others.of_best)
     if not shown.is_error:
         return shown
-    other = others.without(one.symptom)
-    is_as_good = other is not None and ends_alike(trial, other, record)
-    is_free = is_as_good and not fits_worse(trial, other, limits.ERROR_FIT_FLOORS)
-    return dataclasses.replace(shown, is_free=is_free)
+    other = others.without(one.symptom, read_like=trial)
+    return dataclasses.replace(shown, is_free=other is not None and _is_as_good(trial, other, record))
+
+
+def _is_as_good(trial: TrialRecord, other: TrialRecord, record: StudyRecord) -> bool:
+    """Whether two trials end alike, one of the best among them, and the first fits training samples about as well."""
+    stands_well = standing(other, record) in {Standing.HEALTHY, Standing.FITS_WORSE}
+    is_known = all(math.isfinite(end_of_fit(each)[0]) for each in (trial, other))
+    fits = is_known and not fits_worse(trial, other, limits.ERROR_FIT_FLOORS)
+    return stands_well and fits and ends_alike(trial, other, record)
+
+
+def _is_read_like(other: TrialRecord, trial: TrialRecord) -> bool:
+    """Whether what was read of a trial's code and of the order of its data was read of another, too."""
+
+    def read(each: TrialRecord) -> set[str]:
+        telemetry = each.telemetry or Telemetry()
+        named = dataclasses.asdict(telemetry.code) if telemetry.code is not None else {}
+        named["label_mixing"] = telemetry.data.label_mixing if telemetry.data is not None else NAN
+        return {name for name, value in named.items() if value != "" and value == value}  # noqa: PLR0124 - not NaN
+
+    return read(trial) <= read(other)
 
 
 def _shown_by(trial: TrialRecord, record: StudyRecord) -> list[Shown]:

@@ -2,8 +2,8 @@
 
 As good is who *ends* so: a good epoch on the way is not what a network is worth, unless it was stopped early and got
 the weights of that epoch back. And who fits the training data as well: a few hundred validation samples hide a point
-and a half, of which a poorer fit may tell; by design or not, so it counts only against an error that is known. Behind
-is who has not even one good epoch. Between the two a trial is judged by itself.
+and a half, of which a poorer fit may tell. Strong regularization fits so by design: such a trial is judged by itself,
+but for errors that are known. Behind is who has not even one good epoch; between the two a trial is judged by itself.
 """
 
 import math
@@ -59,7 +59,7 @@ def fits_worse(
 
     False where that was not read of both.
     """
-    (known, n), (own, _) = (_end_of_fit(each) for each in (other, trial))
+    (known, n), (own, _) = (end_of_fit(each) for each in (other, trial))
     return known - own > floors.value * _accuracy_error(known, n)
 
 
@@ -111,7 +111,7 @@ def _accuracy_error(accuracy: float, n: float) -> float:
     return standard_error(min(accuracy, 1.0 - 2.0 / n), n)
 
 
-def _end_of_fit(trial: TrialRecord | None) -> tuple[float, int]:
+def end_of_fit(trial: TrialRecord | None) -> tuple[float, int]:
     """The last accuracy that was read of training samples in eval mode, and of how many it is; NaN if none was."""
     if trial is None or trial.telemetry is None:
         return NAN, PROBE_SAMPLES

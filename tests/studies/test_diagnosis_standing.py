@@ -145,13 +145,14 @@ def test_who_diverged_is_behind_all_and_who_was_cut_off_behind_nobody() -> None:
     assert standing(quick, among(quick)) is Standing.HEALTHY
 
 
-def fitting(fit: float, floors: float = 1.0) -> TrialRecord:
-    """A training within the gate that ends with such an accuracy on training samples."""
+def fitting(fit: float, floors: float = 1.0, **code: Any) -> TrialRecord:
+    """A watched training that ends so many noise floors behind, with such an accuracy on training samples."""
     end = noise_floors(floors)
     level = (*(min(each, end) for each in VALIDATION_ACCURACY[:-1]), end)
-    return trial_of(
+    trial = trial_of(
         LEARNING, RISING, VALIDATION_LOSS, level, probe_accuracy=(fit,) * 10, probe_loss=LEARNING, number=0
     )
+    return with_code(with_data(trial, label_mixing=1.0), **({"stale_gradient_share": 0.0} | code))
 
 
 @pytest.mark.parametrize(
@@ -190,10 +191,10 @@ def test_a_poorer_fit_counts_against_an_error_that_is_known() -> None:
     """Gradients of a few steps added, beside a best that clears them and fits clearly better."""
     best = fitting(0.95, floors=0.0)
     for fit, severity in ((0.95, Severity.NOTE), (0.90, Severity.BLOCKER)):
-        trial = with_code(fitting(fit), stale_gradient_share=0.65)
+        trial = fitting(fit, stale_gradient_share=0.65)
         assert severities(trial, among(trial, peer=best)) == {"stale_gradients": severity}
-    shared = with_code(best, stale_gradient_share=0.65)
-    trial = with_code(fitting(0.90), stale_gradient_share=0.65)
+    shared = fitting(0.95, floors=0.0, stale_gradient_share=0.65)
+    trial = fitting(0.90, stale_gradient_share=0.65)
     assert severities(trial, among(trial, peer=shared)) == {"stale_gradients": Severity.NOTE}
     assert severities(fitting(0.90), among(fitting(0.90), peer=best)) == {}
 
@@ -202,7 +203,7 @@ def among_the_best(case: TrialRecord) -> TrialRecord:
     """The same training as good as any within a noise floor, and no better than a good one."""
     assert case.telemetry is not None
     rows = tuple(
-        dataclasses.replace(row, validation_accuracy=noise_floors(1.0), probe_accuracy=NAN)
+        dataclasses.replace(row, validation_accuracy=noise_floors(1.0), probe_accuracy=0.95)
         if row.epoch > 0
         else row
         for row in case.telemetry.epochs
@@ -229,7 +230,7 @@ def test_a_place_among_the_best_excuses_what_an_accuracy_would_show(
     assert severities(case, study_of(case))[symptom] is not Severity.NOTE
     good = among_the_best(case)
     same = dataclasses.replace(good, value=BEST)
-    for peer, is_excused in ((None, beside_one_without), (same, beside_one_like_it)):
+    for peer, is_excused in ((fitting(0.95, 0.0), beside_one_without), (same, beside_one_like_it)):
         record = among(good, peer=peer)
         assert record.best is not good
         assert standing(good, record) is Standing.HEALTHY
@@ -239,7 +240,7 @@ def test_a_place_among_the_best_excuses_what_an_accuracy_would_show(
 def test_an_excused_error_says_what_it_was_measured_by() -> None:
     """A reader would mend it anyway."""
     good = among_the_best((CASES | EARLY_CASES)["stale_gradients"]().trials[0])
-    (finding,) = diagnose_record(among(good), 0)
+    (finding,) = diagnose_record(among(good, peer=fitting(0.95, 0.0)), 0)
     assert finding.sentence.endswith(
         "A trial without it is no better: nothing shows that it costs this one anything."
     )
@@ -254,7 +255,7 @@ def test_the_best_too_is_excused_for_an_error_that_the_study_has_measured(
     floors_of_others: float, n_others: int, is_told: bool
 ) -> None:
     """Beside the best of those without it; who is worse than the trial shows nothing."""
-    best = with_code(fitting(0.95, floors=0.0), stale_gradient_share=0.9)
+    best = fitting(0.95, floors=0.0, stale_gradient_share=0.9)
     without = [dataclasses.replace(fitting(0.95, floors_of_others), number=n + 1) for n in range(n_others)]
     alike = [dataclasses.replace(best, number=n) for n in (8, 9)]
     record = study_of(best, *without, *alike)
@@ -263,12 +264,29 @@ def test_the_best_too_is_excused_for_an_error_that_the_study_has_measured(
 
 
 @pytest.mark.parametrize(
+    ("other", "is_told"),
+    [
+        (fitting(0.95, 0.0), False),
+        (fitting(NAN, 0.0), True),
+        (fitting(0.95, 0.0, stale_gradient_share=NAN), True),
+        (dataclasses.replace(good_trial(), value=BEST), True),
+    ],
+    ids=["read alike", "no fit", "no such reading", "not watched"],
+)
+def test_a_trial_that_was_not_looked_at_alike_shows_nothing(other: TrialRecord, is_told: bool) -> None:
+    """Nobody knows that it does not have the error, or that it fits as well."""
+    trial = fitting(0.95, stale_gradient_share=0.9)
+    told = severities(trial, among(trial, peer=other))["stale_gradients"]
+    assert (told is not Severity.NOTE) is is_told
+
+
+@pytest.mark.parametrize(
     "floors", [limit + by for limit in (thresholds.ERROR_FIT_FLOORS.value,) for by in (-0.1, 0.1)]
 )
 def test_an_error_is_not_excused_that_costs_much_of_the_fit(floors: float) -> None:
     """It is where an error that does harm does it first."""
     best = fitting(0.95, floors=0.0)
-    trial = with_code(fitting(0.95 - floors * math.sqrt(0.95 * 0.05 / 512)), stale_gradient_share=0.9)
+    trial = fitting(0.95 - floors * math.sqrt(0.95 * 0.05 / 512), stale_gradient_share=0.9)
     is_told = severities(trial, among(trial, peer=best))["stale_gradients"] is not Severity.NOTE
     assert is_told is (floors > thresholds.ERROR_FIT_FLOORS.value)
 
@@ -393,6 +411,7 @@ def test_a_quarter_of_the_bests_updates_are_small_ones(
         (behind(config={"width": 4, "depth": 1}), good_trial(config={"width": 4, "depth": 1})),
         (behind(update_ratio=2e-3), good_trial(update_ratio=3.9e-3)),
         (behind(dead=0.35), good_trial(dead=0.18)),
+        (behind(dead=0.35), good_trial(dead=NAN)),
         (
             behind(config={"optimizer": "sgd", "momentum": 0.97}),
             good_trial(config={"optimizer": "sgd", "momentum": 0.96}),

@@ -10,7 +10,7 @@ from studies.diagnosis import CauseName, Finding, Severity, diagnose_record, thr
 from studies.readings import NAN, LayerProbe, LayerReadings
 from studies.records import TrialRecord
 from tests.early_cases import layers, stuck_trial, with_start
-from tests.made_trials import LN10, good_trial, step_zero, study_of, trial_of
+from tests.made_trials import HEALTHY_LAYERS, LN10, good_trial, step_zero, study_of, trial_of
 
 LOSSES = (0.9, 0.7, 0.6, 0.55, 0.52, 0.5, 0.49, 0.48)
 BOTH = [CauseName.EXPLODING_GRADIENTS, CauseName.BAD_INITIALIZATION]
@@ -252,3 +252,26 @@ def test_of_units_that_were_dead_before_the_first_update_fewer_are_a_fault(
         assert found[0].severity is Severity.WARNING
         assert found[0].evidence[0].threshold == thresholds.STILL_DEAD.value
         assert "already before the first update" in found[0].sentence
+
+
+def test_a_layer_that_woke_up_is_not_blamed_for_another() -> None:
+    """One began dead and lives, another lost a third of its units on the way."""
+    (one, two, *_), n = [name for name, _ in HEALTHY_LAYERS], 8
+    trial = with_start(
+        good_trial(dead=0.35), layers=layers(dead_fraction=(0.6, 0.1, 0.1), weight_norm=(5.0,) * 3)
+    )
+    assert trial.telemetry is not None
+    rows = tuple(
+        dataclasses.replace(
+            row,
+            layers=tuple(
+                dataclasses.replace(x, dead_fraction=0.02 if x.name == one else 0.35) for x in row.layers
+            ),
+        )
+        for row in trial.telemetry.epochs
+    )
+    assert len(rows) > n
+    woken = dataclasses.replace(trial, telemetry=dataclasses.replace(trial.telemetry, epochs=rows))
+    assert [f for f in diagnose_record(study_of(woken), 0) if f.symptom == "dead_units"] == []
+    (told,) = (f for f in diagnose_record(study_of(trial), 0) if f.symptom == "dead_units")
+    assert one in told.sentence or two in told.sentence

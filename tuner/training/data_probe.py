@@ -17,7 +17,7 @@ from torch import Tensor
 from studies.readings import NAN, DataProbe
 from tuner.training.augmentation import augmentation
 from tuner.training.config import TrainingConfig
-from tuner.training.datasets.copies import sample_numbers
+from tuner.training.datasets.copies import are_told_apart, sample_numbers
 from tuner.training.datasets.input_scaling import ChannelStatistics, InputScaling, channel_statistics
 from tuner.training.datasets.moved_copies import moved_copies, moved_fraction, places_asked
 from tuner.training.datasets.splits import Splits
@@ -49,6 +49,7 @@ def probe_data(  # noqa: PLR0913 - what a data set is made up of; all but the sa
     n_train: int | None = None,
     n_test: int = 0,
     label_mixing: float = NAN,
+    finds_copies: bool = True,
 ) -> DataProbe:
     """The probe of samples as a network sees them, such as those that a loop was watched to train on.
 
@@ -62,11 +63,13 @@ def probe_data(  # noqa: PLR0913 - what a data set is made up of; all but the sa
         n_train: samples there are, if ``train_x`` is only some of them.
         n_test: samples of the test split.
         label_mixing: as in `DataProbe`, which only who sees the minibatches can know.
+        finds_copies: whether validation samples are looked up in ``train_x``; not where that is only some of them.
     """
     statistics = channel_statistics(_with_features(train_x))
     has_classes = kind == "classification" and _are_classes(train_y)
     mean, std = overall(statistics.mean, statistics.std)
-    findings = _Findings.of(train_x, train_y if has_classes else None, validation_x)
+    asked = validation_x if finds_copies else None
+    findings = _Findings.of(train_x, train_y if has_classes else None, asked)
     return DataProbe(
         n_train=len(train_x) if n_train is None else n_train,
         n_validation=0 if validation_x is None else len(validation_x),
@@ -226,11 +229,15 @@ def _shift_of(splits: Splits, scaling: InputScaling, config: TrainingConfig) -> 
 
 
 def overlap_fraction(train_x: Tensor, validation_x: Tensor) -> float:
-    """Share of the validation samples that are in the train split; NaN where samples cannot be compared."""
+    """Share of the validation samples that are in the train split.
+
+    NaN where samples cannot be compared, and where two may be equal by chance.
+    """
     is_comparable = train_x.shape[1:] == validation_x.shape[1:] and train_x.dtype == validation_x.dtype
     if not is_comparable or not len(train_x) or not len(validation_x):
         return NAN
-    return float(_are_equal(train_x, validation_x).mean())
+    share = float(_are_equal(train_x, validation_x).mean())
+    return share if share == 0.0 or are_told_apart(train_x) else NAN
 
 
 def _are_equal(train_x: Tensor, validation_x: Tensor) -> Copies:

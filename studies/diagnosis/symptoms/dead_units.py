@@ -1,7 +1,5 @@
 """Dead units: most units of a layer are inactive on every image of the probe, and so can no longer learn."""
 
-import math
-
 import numpy as np
 
 from studies.diagnosis import thresholds as limits
@@ -18,7 +16,7 @@ from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.weighing import Suspicion, causes_of
-from studies.readings import Telemetry
+from studies.readings import NAN, EpochReadings, Telemetry
 from studies.records import StudyRecord, TrialRecord
 
 NAME = "dead_units"
@@ -33,19 +31,18 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
     Never active on the whole probe, that is; the share of zero activations is no sign of anything (notes of
     the field: it causes 58 of one tool's 68 false alarms).
     """
-    readings = trained(trial, "dead_fraction")
-    at_start = _dead_at_start(trial) > limits.DEAD_FRACTION.value
-    limit = limits.STILL_DEAD if at_start else limits.DEAD_FRACTION
-    n_bad = trailing_run(readings > limit.value)
-    lost = n_bad > 0 and readings[-1] >= limits.ALL_DEAD.value and ends_at_chance(trial)
+    rows, began_dead = trained_rows(trial), _dead_before_training(trial)
+    dead = trained(trial, "dead_fraction")
+    still_dead = np.array([_worst_of(row, began_dead) for row in rows])
+    n_bad = trailing_run((dead > limits.DEAD_FRACTION.value) | (still_dead > limits.STILL_DEAD.value))
+    lost = n_bad > 0 and dead[-1] >= limits.ALL_DEAD.value and ends_at_chance(trial)
     if n_bad < limits.PERSISTENCE.value and not lost:
         return None
-    rows = trained_rows(trial)
+    at_start = bool(still_dead[-1] > limits.STILL_DEAD.value)
+    value, limit = (still_dead[-1], limits.STILL_DEAD) if at_start else (dead[-1], limits.DEAD_FRACTION)
     since = "already before the first update" if at_start else f"since epoch {rows[-n_bad].epoch}"
-    layers = [layer for layer in rows[-1].layers if layer.dead_fraction > limit.value]
-    where = (
-        f" of layer {max(layers, key=lambda layer: layer.dead_fraction).name}" if layers else " of a layer"
-    )
+    worst = [layer.name for layer in rows[-1].layers if layer.dead_fraction == value]
+    where = f" of layer {worst[0]}" if worst else " of a layer"
     causes = _causes(trial, at_start=at_start)
     is_rate = causes[0].name is CauseName.LEARNING_RATE_TOO_HIGH
     first = (use_leaky_relu,) if at_start else (lower_rate_tenfold, use_leaky_relu) if is_rate else ()
@@ -53,12 +50,12 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
         trial=trial.number,
         symptom=NAME,
         severity=Severity.WARNING,
-        sentence=f"{readings[-1]:.0%} of the units{where} are inactive on every probed image, {since}.",
+        sentence=f"{value:.0%} of the units{where} are inactive on every probed image, {since}.",
         causes=causes,
         evidence=(
             crossed(
                 "dead_fraction",
-                float(readings[-1]),
+                float(value),
                 limit,
                 first_step=0 if at_start else rows[-n_bad].epoch,
                 last_step=rows[-1].epoch,
@@ -103,22 +100,31 @@ def _had_rate_spike(trial: TrialRecord) -> bool:
     return bool(len(rates)) and float(rates.max()) > limits.RATE_SPIKE.value * float(np.median(rates))
 
 
-def _dead_at_start(trial: TrialRecord) -> float:
-    """The worst trainable layer's dead fraction before any update; 0 where it was not probed.
+def _dead_before_training(trial: TrialRecord) -> frozenset[str]:
+    """The trainable layers most of whose units were dead before any update; none where that was not probed.
 
     Layers that cannot change may have been trained on other data: their units are not this training's. Of a handful of
     units, most are dead now and then by the luck of the draw.
     """
     if Situation(trial=trial).number("width") < limits.SMALL_WIDTH.value:
-        return 0.0
+        return frozenset()
     probe = start_of(trial)
-    layers = probe.layers if probe is not None else ()
-    probed = [
-        layer.dead_fraction
-        for layer in layers
-        if layer.is_trainable and not n_units(layer) < limits.SMALL_WIDTH.value
-    ]
-    return max((reading for reading in probed if math.isfinite(reading)), default=0.0)
+    return frozenset(
+        layer.name
+        for layer in (probe.layers if probe is not None else ())
+        if layer.is_trainable
+        and not n_units(layer) < limits.SMALL_WIDTH.value
+        and layer.dead_fraction > limits.DEAD_FRACTION.value
+    )
+
+
+def _worst_of(row: EpochReadings, names: frozenset[str]) -> float:
+    """The largest share of dead units in the layers of these names, or in any where they were not read one by one."""
+    if not names:
+        return NAN
+    if not row.layers:
+        return row.dead_fraction
+    return max((one.dead_fraction for one in row.layers if one.name in names), default=NAN)
 
 
 SYMPTOM = TrialSymptom(

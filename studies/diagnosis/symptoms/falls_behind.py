@@ -155,18 +155,21 @@ def _early_decay(signs: Signs) -> Evidence | None:
 def _dead_units(signs: Signs, best: Signs) -> Evidence | None:
     """More of a layer than of any in the best."""
     dead = signs.dead_fraction
-    if not dead > limits.STILL_DEAD.value or best.dead_fraction > dead / FEWER_DEAD:
+    if not (dead > limits.STILL_DEAD.value and best.dead_fraction <= dead / FEWER_DEAD):
         return None
     return crossed("dead_fraction", dead, limits.STILL_DEAD, first_step=signs.last_epoch)
 
 
-def _high_momentum(signs: Signs) -> Evidence | None:
+def _high_momentum(signs: Signs, best: Signs) -> Evidence | None:
     suspicion = high_momentum(signs)
-    return None if suspicion is None else suspicion.evidence[0]
+    is_lower = best.situation.number("momentum") <= limits.MOMENTUM_HIGH.value
+    return suspicion.evidence[0] if suspicion is not None and is_lower else None
 
 
-def _tiny_batch(signs: Signs) -> Evidence | None:
-    return crossed("batch_size", signs.batch_size, limits.SMALL_BATCH) if has_tiny_batch(signs) else None
+def _tiny_batch(signs: Signs, best: Signs) -> Evidence | None:
+    is_larger = best.batch_size > limits.SMALL_BATCH.value
+    is_tiny = has_tiny_batch(signs) and is_larger
+    return crossed("batch_size", signs.batch_size, limits.SMALL_BATCH) if is_tiny else None
 
 
 def _burst(signs: Signs) -> Evidence | None:
@@ -184,8 +187,8 @@ _RULES = (
     (CauseName.TOO_FEW_EPOCHS, 0.75, _unlike_best(_few_epochs)),
     (CauseName.BATCH_TOO_LARGE, 0.7, _unlike_best(_few_steps)),
     (CauseName.DYING_RELU, 0.7, _dead_units),
-    (CauseName.MOMENTUM_TOO_HIGH, 0.65, _unlike_best(_high_momentum)),
-    (CauseName.BATCH_TOO_SMALL, 0.65, _unlike_best(_tiny_batch)),
+    (CauseName.MOMENTUM_TOO_HIGH, 0.65, _high_momentum),
+    (CauseName.BATCH_TOO_SMALL, 0.65, _tiny_batch),
     (CauseName.LEARNING_RATE_TOO_LOW, 0.65, _small_updates),
     (CauseName.MISSING_WARMUP, 0.6, _unlike_best(_burst)),
 )

@@ -94,8 +94,7 @@ class _Inflation:
         limit = limits.INFLATION_UNSEEN if is_unseen else limits.INFLATION_NEGLIGIBLE
         return self.highest < limit.value
 
-    @property
-    def sentence(self) -> str:
+    def sentence(self, *, needs_proof: bool) -> str:
         if math.isnan(self.value):
             return ""
         points, most = 100 * self.value, 100 * self.highest
@@ -110,7 +109,7 @@ class _Inflation:
             return (
                 f" Given another sample's values there, this network loses {points:.1f} points of accuracy."
             )
-        makes = "makes" if self.is_sure else "may make"
+        makes = "makes" if (self.is_proven if needs_proof else self.is_sure) else "may make"
         return f" That {makes} the validation accuracy about {points:.1f} points too high."
 
 
@@ -141,7 +140,7 @@ def _measured(leak: _Leak, trial: TrialRecord) -> _Leak:
     )
     return dataclasses.replace(
         leak,
-        sentence=leak.sentence + (inflation.sentence or leak.doubt),
+        sentence=leak.sentence + (inflation.sentence(needs_proof=leak.needs_proof) or leak.doubt),
         may_hurt=not inflation.is_none and (inflation.is_proven or not leak.needs_proof),
     )
 

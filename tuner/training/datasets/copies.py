@@ -9,6 +9,15 @@ Numbers = npt.NDArray[np.int64]
 _BLOCK_BYTES = 1 << 21
 """Bytes that are hashed at a time: they and their products stay in the processor's cache."""
 _SEED = 20260101
+MOST_COUNTED = 1000
+"""Samples and"""
+MOST_FEATURES = 1000
+"""features whose values are counted."""
+FEWEST_COUNTED = 20
+NEARLY_ALL = 0.9
+"""Of a feature's values are different if it is a measurement: so many and more of normal float32 numbers."""
+BITS_TO_SPARE = 10
+"""Of a thousand samples one has a double by chance then."""
 
 
 def sample_numbers(*parts: Tensor) -> tuple[Numbers, ...]:
@@ -28,6 +37,24 @@ def sample_numbers(*parts: Tensor) -> tuple[Numbers, ...]:
         sample = rows[part][place - ends[part]].tobytes()
         numbers[place] = seen.setdefault(sample, len(numbers) + len(seen))
     return tuple(np.split(numbers, ends[:-1]))
+
+
+def are_told_apart(x: Tensor) -> bool:
+    """Whether samples [n, ...] take so many values that two are hardly ever equal by chance.
+
+    By what their features could tell if they had nothing to do with each other: ten bits more than number the samples,
+    or a feature nearly all of whose values are different. Five answers of three grades tell no person from another.
+    """
+    rows = (
+        x.detach()[:MOST_COUNTED]
+        .reshape(min(len(x), MOST_COUNTED), -1)[:, :MOST_FEATURES]
+        .cpu()
+        .double()
+        .numpy()
+    )
+    n_values = (np.diff(np.sort(rows, axis=0), axis=0) != 0).sum(0) + 1
+    has_measure = bool((n_values > NEARLY_ALL * len(rows)).any()) and len(rows) >= FEWEST_COUNTED
+    return has_measure or float(np.log2(n_values).sum()) > np.log2(max(len(x), 1)) + BITS_TO_SPARE
 
 
 def _bytes_of(x: Tensor) -> npt.NDArray[np.uint8]:

@@ -84,6 +84,6 @@ def middle(x: Tensor, reaches: tuple[int, int], step: tuple[int, int] = (0, 0)) 
 
 def are_rich(x: Tensor) -> npt.NDArray[np.bool_]:
     """Whether each sample has enough different values, [n]."""
-    values = np.sort(x.reshape(len(x), -1).cpu().numpy(), axis=1)
+    values = np.sort(x.reshape(len(x), -1).cpu().double().numpy(), axis=1)
     rich: npt.NDArray[np.bool_] = (np.diff(values, axis=1) != 0).sum(1) + 1 >= RICH
     return rich

@@ -126,7 +126,7 @@ class Gatherer:
         """Probe what was trained on and what is validated on: samples that were given, or that the loop itself runs."""
         ear = self.ear
         is_told = ear.validation is None and ear.samples_are_inputs
-        told = told_of(ear.evaluated, given.get(ACCURACY)) if is_told else None
+        told = told_of(ear.samples, ear.evaluated, given.get(ACCURACY)) if is_told else None
         self.data = seen_data(
             ear.samples,
             ear.validation,

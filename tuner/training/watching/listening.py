@@ -121,11 +121,19 @@ class Ear:
         self._has_evaluated = True
         if not self.listens_to_evaluations or output is None or not output.ndim:
             return
-        output = output.detach()
-        has_classes = output.ndim == 2 and output.shape[1] > 1
-        given = call.single
-        fits = given is not None and given.ndim > 0 and len(given) == len(output)
-        self.evaluated.add(given if fits else None, output, answers(output) if has_classes else None)
+        self.listens_to_evaluations = False
+        with self.left_out.unless_it_fails("evaluation", "what the loop evaluates is not looked at"):
+            self._log_evaluation(call.single, output.detach())
+            self.listens_to_evaluations = True
+        if not self.listens_to_evaluations:
+            self.evaluated = SampleLog(keeps_middles=False)
+
+    def _log_evaluation(self, inputs: Tensor | None, output: Tensor) -> None:
+        n = output.shape[0]
+        has_classes = output.ndim == 2 and output.shape[1] > 1 and output.is_floating_point()
+        fits = inputs is not None and inputs.ndim > 0 and len(inputs) == n
+        # Whole outputs are not kept: those of a language model are gigabytes.
+        self.evaluated.add(inputs if fits else None, torch.empty(n), answers(output) if has_classes else None)
 
     def about_to_step(self) -> None:
         if self.start is None:

@@ -52,7 +52,8 @@ class Marks:
         if self._marker is None:
             generator = torch.Generator().manual_seed(_SEED)
             self._marker = torch.randn(N_MARKS, rows.shape[1], generator=generator).to(rows.device)
-        return functional.linear(rows.float(), self._marker)
+        with torch.autocast(rows.device.type, enabled=False):  # in half precision all samples would be alike
+            return functional.linear(rows.float(), self._marker)
 
     def places(self, inputs: Tensor) -> Array | None:
         """For each of ``inputs`` the place of the same sample among these, else -1; None if not comparable."""

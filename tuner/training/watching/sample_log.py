@@ -44,9 +44,10 @@ class SampleLog:
             self._labels.append(labels)
             if len(self._labels) % BLOCK == 0:
                 self._labels[-BLOCK:] = [torch.cat(self._labels[-BLOCK:])]
+        if inputs is not None and self._x and inputs.shape[1:] != self._x[0].shape[1:]:
+            self._let_go()  # sequences of many lengths
         if inputs is not None and self._can_keep:
             self._keep(inputs, targets if labels is None else labels)
-        if inputs is not None and self._can_keep:
             self._marks.add(inputs)
             if self._keeps_middles and (reaches := self._reaches(inputs)) is not None:
                 self._middles.add(middle(inputs, reaches))
@@ -109,16 +110,16 @@ class SampleLog:
         is_alike = not self._x or inputs.shape[1:] == self._x[0].shape[1:]
         return reaches_of(inputs) if is_alike else None
 
+    def _let_go(self) -> None:
+        self._can_keep, self._x, self._y = False, [], []
+        self._marks, self._middles = Marks(), Marks()
+
     def _keep(self, inputs: Tensor, targets: Tensor) -> None:
         """Every so many-th sample; twice as few from the moment when they are too many."""
         first = -self.n_seen % self._stride
         if first >= len(targets):
             return
         x, y = (part.detach()[first :: self._stride].clone() for part in (inputs, targets))
-        if self._x and x.shape[1:] != self._x[0].shape[1:]:  # sequences of many lengths
-            self._can_keep, self._x, self._y = False, [], []
-            self._marks, self._middles = Marks(), Marks()
-            return
         self._x.append(x)
         self._y.append(y)
         self._n_kept += len(x)

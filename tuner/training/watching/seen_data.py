@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from studies.readings import NAN, DataProbe
 from tuner.training.data_probe import COPIED, probe_data, telling_features
+from tuner.training.datasets.copies import are_told_apart
 from tuner.training.datasets.moved_copies import MOST_ASKED, places_asked
 from tuner.training.leak_harm import Copies, LeakMarks
 from tuner.training.watching.grading import Validation
@@ -55,11 +56,12 @@ def seen_data(
             n_outputs=n_classes,
             kind="regression" if n_classes is None else "classification",
             label_mixing=mixing,
+            finds_copies=False,
         )
         if valid_x is not None:  # copies of all that was seen, and not only of what was kept
             probe = dataclasses.replace(
                 probe,
-                overlap_fraction=_share_of(samples.twins(valid_x)),
+                overlap_fraction=_overlap(samples, kept[0], valid_x),
                 moved_fraction=_share_of(_some_moved(samples, valid_x)),
             )
         if looks_up and not kept[0].is_floating_point():
@@ -110,6 +112,12 @@ def copied(samples: SampleLog, inputs: Tensor, *, looks_for_moved: bool) -> Copi
     if twins is None:
         return None
     return (twins >= 0) | (False if moved is None else moved >= 0)
+
+
+def _overlap(samples: SampleLog, kept: Tensor, inputs: Tensor) -> float:
+    """Share of ``inputs`` that were trained on; NaN where that is not known, or samples may be equal by chance."""
+    share = _share_of(samples.twins(inputs))
+    return share if share == 0.0 or are_told_apart(kept) else NAN
 
 
 def _some_moved(samples: SampleLog, inputs: Tensor) -> Array | None:

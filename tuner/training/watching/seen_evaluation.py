@@ -1,16 +1,15 @@
 """What a loop that validates by itself was seen to evaluate, and whether that is what it tells the accuracy of.
 
 Between two steps a loop may run anything through its network: the train split for a train accuracy, pictures to look
-at. Samples count as those of a told accuracy only if it is a whole number of right answers among them, which of another
-set it is by chance in one case of five hundred.
+at. Samples count as those of a told accuracy only if it is a whole number of right answers among them, if the answers
+that are known to be right or wrong allow it, and if samples that were trained on lie mixed among the others: in one
+piece they are a pass over the train split beside the validation.
 """
-
-import math
 
 import numpy as np
 import torch
 
-from tuner.training.leak_harm import NO_INFLATION, Inflation, copy_inflation
+from tuner.training.leak_harm import NO_INFLATION, Copies, Inflation, copy_inflation
 from tuner.training.watching.marks import Array
 from tuner.training.watching.sample_log import SampleLog
 
@@ -21,9 +20,12 @@ SINGLE_PRECISION = 2.0**-23
 
 
 def n_right(evaluated: SampleLog, accuracy: float | None) -> int | None:
-    """Right answers that ``accuracy`` makes of these samples; None where it is no accuracy of them, or not known."""
+    """Right answers that ``accuracy`` makes of these samples; None where it is no accuracy of them, or not known.
+
+    That all are right, or none, is a whole number of any samples.
+    """
     n = evaluated.n_seen
-    if accuracy is None or not math.isfinite(accuracy) or not n:
+    if accuracy is None or not 0.0 < accuracy < 1.0 or not n:
         return None
     right = accuracy * n
     is_whole = abs(right - round(right)) <= max(NEARLY_WHOLE, SINGLE_PRECISION * n)
@@ -31,9 +33,23 @@ def n_right(evaluated: SampleLog, accuracy: float | None) -> int | None:
     return round(right) if is_whole and SINGLE_PRECISION * n < 10 * NEARLY_WHOLE else None
 
 
-def told_of(evaluated: SampleLog, accuracy: float | None) -> SampleLog | None:
-    """``evaluated``, if ``accuracy`` is of these."""
-    return None if n_right(evaluated, accuracy) is None else evaluated
+def told_of(trained: SampleLog, evaluated: SampleLog, accuracy: float | None) -> SampleLog | None:
+    """``evaluated``, if ``accuracy`` is of these; arguments as in `seen_inflation`."""
+    twins = _twins(trained, evaluated, looks_for_moved=False)
+    right = n_right(evaluated, accuracy)
+    if twins is None or right is None or not are_mixed(twins >= 0):
+        return None
+    is_right = _right_copies(trained, evaluated, twins)
+    n_of_rest = right - (0 if is_right is None else int(is_right.sum()))
+    is_possible = is_right is None or 0 <= n_of_rest <= int((twins < 0).sum())
+    return evaluated if is_possible else None
+
+
+def are_mixed(are_copies: Copies) -> bool:
+    """Whether copies and others take turns at least half as often as in random order (Wald and Wolfowitz 1940)."""
+    n, n_copies = len(are_copies), int(are_copies.sum())
+    n_runs = 1 + int(np.diff(are_copies.astype(np.int8)).astype(np.bool_).sum())
+    return n_copies in {0, n} or n_runs >= 0.5 * (1.0 + 2.0 * n_copies * (n - n_copies) / n)
 
 
 def seen_inflation(
@@ -51,19 +67,25 @@ def seen_inflation(
         looks_for_moved: whether copies may be moved a little.
     """
     right, twins = n_right(evaluated, accuracy), _twins(trained, evaluated, looks_for_moved=looks_for_moved)
-    labels, answered = trained.labels(), evaluated.labels()
-    are_known = len(labels) == trained.n_seen and len(answered) == evaluated.n_seen
-    if right is None or twins is None or not are_known:
+    is_right = None if twins is None else _right_copies(trained, evaluated, twins)
+    if right is None or twins is None or is_right is None:
         return NO_INFLATION
-    are_copies = twins >= 0
-    is_right = are_copies & (labels[twins] == answered)
     n_of_rest = right - int(is_right.sum())
-    (rest,) = np.nonzero(~are_copies)
+    (rest,) = np.nonzero(twins < 0)
     if not 0 <= n_of_rest <= len(rest):
         return NO_INFLATION
     is_right[rest[:n_of_rest]] = True  # which of them is all the same
-    value, error = copy_inflation(torch.from_numpy(is_right).double(), torch.from_numpy(are_copies))
+    value, error = copy_inflation(torch.from_numpy(is_right).double(), torch.from_numpy(twins >= 0))
     return Inflation(copy_inflation=value, copy_inflation_error=error)
+
+
+def _right_copies(trained: SampleLog, evaluated: SampleLog, twins: Array) -> Copies | None:
+    """Which evaluated samples are copies that are answered as they were labeled, [n]; None where that is not known."""
+    labels, answered = trained.labels(), evaluated.labels()
+    if len(labels) != trained.n_seen or len(answered) != evaluated.n_seen:
+        return None
+    is_right: Copies = (twins >= 0) & (labels[twins] == answered)
+    return is_right
 
 
 def _twins(trained: SampleLog, evaluated: SampleLog, *, looks_for_moved: bool) -> Array | None:
@@ -74,5 +96,7 @@ def _twins(trained: SampleLog, evaluated: SampleLog, *, looks_for_moved: bool) -
     if not looks_for_moved:
         return twins
     kept = evaluated.samples()
-    moved = None if kept is None or not evaluated.is_whole else trained.moved_twins(kept[0])
+    if kept is None or not evaluated.is_whole:  # moved ones would be among the rest
+        return None
+    moved = trained.moved_twins(kept[0])
     return None if moved is None else np.maximum(twins, moved)
