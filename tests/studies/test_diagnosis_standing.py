@@ -263,6 +263,16 @@ def test_the_best_too_is_excused_for_an_error_that_the_study_has_measured(
     assert (severities(best, record)["stale_gradients"] is not Severity.NOTE) is is_told
 
 
+def test_an_error_is_not_excused_beside_a_better_trial_or_a_poor_one() -> None:
+    """Whoever does not have it is better; or is as poor as the trial is, and the best has the error."""
+    trial = fitting(0.95, 2.5, stale_gradient_share=0.9)
+    assert severities(trial, among(trial, peer=fitting(0.95, 0.0)))["stale_gradients"] is not Severity.NOTE
+    poor, without = fitting(0.95, 4.0, stale_gradient_share=0.9), fitting(0.95, 4.0)
+    best = fitting(0.95, 0.0, stale_gradient_share=0.9)
+    record = study_of(*(dataclasses.replace(each, number=n) for n, each in enumerate((poor, without, best))))
+    assert severities(record.trials[0], record)["stale_gradients"] is not Severity.NOTE
+
+
 @pytest.mark.parametrize(
     ("other", "is_told"),
     [

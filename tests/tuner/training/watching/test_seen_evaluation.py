@@ -120,6 +120,11 @@ def test_moved_twins_are_places() -> None:
     assert twins is not None
     assert twins[:100].tolist() == list(range(100))
     assert twins[100:].tolist() == [-1] * 20
+    alike = (x[:10] + x[:10].flip(3)) / 2  # each its own mirror image
+    log.add(alike, torch.zeros(10), None)
+    twins = log.moved_twins(alike)
+    assert twins is not None
+    assert twins.tolist() == [-1] * 10
     assert SampleLog().moved_twins(x) is None
     assert log.moved_twins(torch.rand(3, 1, 9, 9)) is None
 
