@@ -3,19 +3,16 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 
 from search_spaces.errors import ConfigurationError
 from studies.diagnosis import thresholds as limits
-from studies.diagnosis.alternatives import discrimination
-from studies.diagnosis.counterfactuals import probed
 from studies.diagnosis.finding import Evidence, Finding, Severity
+from studies.diagnosis.others import Others, compared
+from studies.diagnosis.showing import shown_by
 from studies.diagnosis.stages import Stage
-from studies.diagnosis.staging import Shown, at_most, root_causes
-from studies.diagnosis.standing import Standing, end_of_fit, ends_alike, fits_worse, standing
-from studies.diagnosis.symptom import TrialSymptom
-from studies.diagnosis.symptoms import STUDY_SYMPTOMS, SYMPTOMS, TRIAL_SYMPTOMS
-from studies.readings import NAN, Telemetry
+from studies.diagnosis.staging import at_most, root_causes
+from studies.diagnosis.standing import Standing, standing
+from studies.diagnosis.symptoms import STUDY_SYMPTOMS, SYMPTOMS
 from studies.records import Outcome, StudyRecord, TrialRecord
 
 
@@ -29,7 +26,7 @@ def diagnose_record(record: StudyRecord, trial: int | None = None) -> list[Findi
     Raises:
         ConfigurationError: there is no trial of that number.
     """
-    others = _Others(record)
+    others = Others(record)
     if trial is not None:
         return _worst_first(trial_findings(_trial_of(record, trial), record, others))
     findings = [finding for symptom in STUDY_SYMPTOMS for finding in symptom.find(record)]
@@ -40,97 +37,18 @@ def diagnose_record(record: StudyRecord, trial: int | None = None) -> list[Findi
     return _worst_first(findings + _clearest_cases(rest, record, others))
 
 
-class _Others:
-    """What other trials of a study show: looked for once, and only where it is asked for."""
-
-    def __init__(self, record: StudyRecord) -> None:
-        self._record = record
-        self._without: dict[str, list[TrialRecord]] = {}
-
-    @cached_property
-    def of_best(self) -> frozenset[str]:
-        """The symptoms of the best trial."""
-        best = self._record.best
-        return frozenset(one.symptom.name for one in _shown_by(best, self._record)) if best else frozenset()
-
-    def without(self, symptom: TrialSymptom, *, read_like: TrialRecord) -> TrialRecord | None:
-        """The best complete trial that was looked at like another one, and does not show it; None where all do."""
-        if symptom.name not in self._without:
-            self._without[symptom.name] = [
-                each for each in self._best_first if symptom.find(each, self._record) is None
-            ]
-        return next((each for each in self._without[symptom.name] if _is_read_like(each, read_like)), None)
-
-    @cached_property
-    def _best_first(self) -> list[TrialRecord]:
-        """Complete trials that have a value and readings."""
-        sign = -1.0 if self._record.is_maximized else 1.0
-        known = [(sign * t.value, t.number, t) for t in self._record.complete_trials if t.value is not None]
-        return [
-            trial for _, _, trial in sorted(known, key=lambda one: one[:2]) if trial.telemetry is not None
-        ]
-
-
-def trial_findings(trial: TrialRecord, record: StudyRecord, others: _Others) -> list[Finding]:
+def trial_findings(trial: TrialRecord, record: StudyRecord, others: Others) -> list[Finding]:
     """The symptoms of one trial that no earlier one explains; notes only when it passes the healthy gate."""
-    shown = _shown_by(trial, record)
+    shown = shown_by(trial, record)
     if not shown:
         return []
     stands = standing(trial, record)
     if stands is not Standing.UNKNOWN:
-        shown = [_compared(one, trial, record, others) for one in shown]
+        shown = [compared(one, trial, record, others) for one in shown]
     return root_causes(shown, standing=stands)
 
 
-def _compared(one: Shown, trial: TrialRecord, record: StudyRecord, others: _Others) -> Shown:
-    """With what the study knows of the same symptom."""
-    shown = dataclasses.replace(one, is_shared=one.symptom.name in others.of_best)
-    if not shown.is_error:
-        return shown
-    other = others.without(one.symptom, read_like=trial)
-    return dataclasses.replace(shown, is_free=other is not None and _is_as_good(trial, other, record))
-
-
-def _is_as_good(trial: TrialRecord, other: TrialRecord, record: StudyRecord) -> bool:
-    """Whether two trials end alike, one of the best among them, and the first fits training samples about as well."""
-    stands_well = standing(other, record) in {Standing.HEALTHY, Standing.FITS_WORSE}
-    is_known = all(math.isfinite(end_of_fit(each)[0]) for each in (trial, other))
-    fits = is_known and not fits_worse(trial, other, limits.ERROR_FIT_FLOORS)
-    return stands_well and fits and ends_alike(trial, other, record)
-
-
-def _is_read_like(other: TrialRecord, trial: TrialRecord) -> bool:
-    """Whether what was read of a trial's code and of the order of its data was read of another, too."""
-
-    def read(each: TrialRecord) -> set[str]:
-        telemetry = each.telemetry or Telemetry()
-        named = dataclasses.asdict(telemetry.code) if telemetry.code is not None else {}
-        named["label_mixing"] = telemetry.data.label_mixing if telemetry.data is not None else NAN
-        return {name for name, value in named.items() if value != "" and value == value}  # noqa: PLR0124 - not NaN
-
-    return read(trial) <= read(other)
-
-
-def _shown_by(trial: TrialRecord, record: StudyRecord) -> list[Shown]:
-    """All symptoms of a trial, in the order of a training."""
-    found = ((symptom, symptom.find(trial, record)) for symptom in TRIAL_SYMPTOMS)
-    return [
-        Shown(symptom=symptom, finding=_completed(probed(finding, trial), symptom))
-        for symptom, finding in found
-        if finding is not None
-    ]
-
-
-def _completed(finding: Finding, symptom: TrialSymptom) -> Finding:
-    """With its stage, and with what tells its causes apart where the symptom has not said it better."""
-    return dataclasses.replace(
-        finding,
-        stage=min(finding.stage, symptom.stage),
-        alternatives=finding.alternatives or discrimination(finding.causes),
-    )
-
-
-def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord, others: _Others) -> list[Finding]:
+def _clearest_cases(trials: Sequence[TrialRecord], record: StudyRecord, others: Others) -> list[Finding]:
     by_symptom: dict[str, list[Finding]] = {}
     for trial in trials:
         for finding in filter(_is_news, trial_findings(trial, record, others)):

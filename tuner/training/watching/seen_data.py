@@ -45,27 +45,10 @@ def seen_data(
         valid_x, _answers = told.samples() or (None, None)
     if valid_y is not None and n_classes is not None:
         valid_y = _class_numbers(valid_y)
+    probe = _of_inputs(samples, valid_x, valid_y, n_classes=n_classes, mixing=mixing)
     kept = samples.samples()
-    if kept is None:
-        probe = _without_inputs(mixing)
-    else:
-        probe = probe_data(
-            *kept,
-            valid_x,
-            None if valid_x is None else valid_y,
-            n_outputs=n_classes,
-            kind="regression" if n_classes is None else "classification",
-            label_mixing=mixing,
-            finds_copies=False,
-        )
-        if valid_x is not None:  # copies of all that was seen, and not only of what was kept
-            probe = dataclasses.replace(
-                probe,
-                overlap_fraction=_overlap(samples, kept[0], valid_x),
-                moved_fraction=_share_of(_some_moved(samples, valid_x)),
-            )
-        if looks_up and not kept[0].is_floating_point():
-            probe = _of_names(probe)
+    if looks_up and kept is not None and not kept[0].is_floating_point():
+        probe = _of_names(probe)
     return dataclasses.replace(
         probe,
         n_train=samples.n_seen,
@@ -73,6 +56,35 @@ def seen_data(
         n_non_finite=max(probe.n_non_finite, samples.n_bad_samples()),
         train_class_counts=_counts(labels, n_classes),
         validation_class_counts=() if valid_y is None else _counts(valid_y.cpu().numpy(), n_classes),
+    )
+
+
+def _of_inputs(
+    samples: SampleLog,
+    valid_x: Tensor | None,
+    valid_y: Tensor | None,
+    *,
+    n_classes: int | None,
+    mixing: float,
+) -> DataProbe:
+    kept = samples.samples()
+    if kept is None:
+        return _without_inputs(mixing)
+    probe = probe_data(
+        *kept,
+        valid_x,
+        None if valid_x is None else valid_y,
+        n_outputs=n_classes,
+        kind="regression" if n_classes is None else "classification",
+        label_mixing=mixing,
+        finds_copies=False,
+    )
+    if valid_x is None:
+        return probe
+    return dataclasses.replace(  # copies of all that was seen, and not only of what was kept
+        probe,
+        overlap_fraction=_overlap(samples, kept[0], valid_x),
+        moved_fraction=_share_of(_some_moved(samples, valid_x)),
     )
 
 
