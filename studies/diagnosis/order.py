@@ -16,19 +16,28 @@ from studies.diagnosis.symptoms import STUDY_SYMPTOMS, SYMPTOMS
 from studies.records import Outcome, StudyRecord, TrialRecord
 
 
-def diagnose_record(record: StudyRecord, trial: int | None = None) -> list[Finding]:
+def diagnose_record(
+    record: StudyRecord, trial: int | None = None, *, weighs_fit: bool = True
+) -> list[Finding]:
     """What is wrong with a study, or with one of its trials; the worst first, ``[]`` when nothing is.
 
     For a whole study: its own symptoms, those of its best trial, and for each symptom that other trials show
     the clearest case, with the share of the trials that show it. A search is meant to meet bad configs: what fewer
     than a quarter of the trials show is a note, and nothing in them blocks a study that has a best trial.
 
+    Args:
+        record: the study.
+        trial: number of the only trial that is asked for.
+        weighs_fit: whether a trial must fit as well as the best for a place beside it to excuse it; not where its
+            accuracy alone is what counts, of one trial.
+
     Raises:
         ConfigurationError: there is no trial of that number.
     """
     others = Others(record)
     if trial is not None:
-        return _worst_first(trial_findings(_trial_of(record, trial), record, others))
+        found = trial_findings(_trial_of(record, trial), record, others, weighs_fit=weighs_fit)
+        return _worst_first(found)
     findings = [finding for symptom in STUDY_SYMPTOMS for finding in symptom.find(record)]
     best = record.best
     if best is not None:
@@ -37,12 +46,16 @@ def diagnose_record(record: StudyRecord, trial: int | None = None) -> list[Findi
     return _worst_first(findings + _clearest_cases(rest, record, others))
 
 
-def trial_findings(trial: TrialRecord, record: StudyRecord, others: Others) -> list[Finding]:
+def trial_findings(
+    trial: TrialRecord, record: StudyRecord, others: Others, *, weighs_fit: bool = True
+) -> list[Finding]:
     """The symptoms of one trial that no earlier one explains; notes only when it passes the healthy gate."""
     shown = shown_by(trial, record)
     if not shown:
         return []
     stands = standing(trial, record)
+    if stands is Standing.FITS_WORSE and not weighs_fit:
+        stands = Standing.HEALTHY
     if stands is not Standing.UNKNOWN:
         shown = [compared(one, trial, record, others) for one in shown]
     return root_causes(shown, standing=stands)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from studies.diagnosis import diagnose_record, order
+from studies.diagnosis import diagnose_record, order, others, showing
 from studies.readings import Telemetry
 from studies.records import StudyRecord, TrialRecord
 
@@ -31,13 +31,14 @@ def test_each_trial_is_judged_once(big: StudyRecord, monkeypatch: pytest.MonkeyP
     That one is for the trials that end worse, of which only those blame the best's symptoms on themselves.
     """
     judged: Counter[int] = Counter()
-    find = order._shown_by
+    find = showing.shown_by
 
     def counting(trial: TrialRecord, record: StudyRecord) -> object:
         judged[trial.number] += 1
         return find(trial, record)
 
-    monkeypatch.setattr(order, "_shown_by", counting)
+    for module in (order, others):
+        monkeypatch.setattr(module, "shown_by", counting)
     diagnose_record(big)
     assert big.best is not None
     assert judged == Counter({**dict.fromkeys(range(24), 1), big.best.number: 2})

@@ -163,3 +163,17 @@ def test_layers_that_may_be_frozen_by_design_are_no_known_error(floors: float, s
     )
     trial = with_start(reaching(noise_floors(floors)), layers=frozen)
     assert severities(trial, among(trial))["frozen_layers"] is severity
+
+
+def test_where_the_accuracy_alone_counts_a_poorer_fit_is_none() -> None:
+    """As in the proof of a remedy, which says by the accuracy what it gains."""
+    case = among_the_best((CASES | EARLY_CASES)["early_instability"]().trials[0])
+    assert case.telemetry is not None
+    rows = tuple(dataclasses.replace(row, probe_accuracy=0.85) for row in case.telemetry.epochs)
+    poor = dataclasses.replace(case, telemetry=dataclasses.replace(case.telemetry, epochs=rows))
+    record = among(poor, peer=fitting(0.95, 0.0))
+    assert standing(poor, record) is Standing.FITS_WORSE
+    for weighs_fit in (True, False):
+        found = diagnose_record(record, 0, weighs_fit=weighs_fit)
+        told = {each.symptom for each in found if each.severity is not Severity.NOTE}
+        assert ("early_instability" in told) is weighs_fit

@@ -294,10 +294,12 @@ def _faults(trial: TrialRecord, record: StudyRecord, finding: Finding) -> frozen
     """The symptoms of one replicate that are worse than notes, with what follows from them.
 
     That it is behind the luckiest of all replicates is none, unless that is what is to be mended: the paired gain says
-    by how much it is worse, and whether that is sure.
+    by how much it is worse, and whether that is sure. Nor is a poorer fit at as good an accuracy, for the same reason.
     """
     found = [
-        each for each in diagnose_record(record, trial.number) if each.severity.rank > Severity.NOTE.rank
+        each
+        for each in diagnose_record(record, trial.number, weighs_fit=False)
+        if each.severity.rank > Severity.NOTE.rank
     ]
     named = {name for each in found for name in (each.symptom, *each.consequences)}
     return frozenset(named - ({falls_behind.NAME} - {finding.symptom}))

@@ -30,7 +30,7 @@ TRAIN = (
 FIX = ("fix", "s", "--workers", "1", "--lanes", "3", "--seeds", "3")
 
 
-def diagnosed(record: StudyRecord, trial: int | None = None) -> list[Finding]:
+def diagnosed(record: StudyRecord, trial: int | None = None, **_: bool) -> list[Finding]:
     """What guesses is at fault."""
     return [
         dataclasses.replace(FAULT, trial=each.number)

@@ -55,7 +55,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
         monkeypatch.setattr(
             judging,
             "diagnose_record",
-            lambda _record, number: [finding(symptom=name, trial=number) for name in names[number]],
+            lambda _record, number, **_: [finding(symptom=name, trial=number) for name in names[number]],
         )
         record = StudyRecord(
             name="r", direction="maximize", trials=tuple(trial for row in trials.values() for trial in row)

@@ -45,7 +45,7 @@ def study_of(*configs: dict[str, Any], name: str = "s") -> RecordedStudy:
     return open_study(name)
 
 
-def diagnosed(record: StudyRecord, trial: int | None = None) -> list[Finding]:
+def diagnosed(record: StudyRecord, trial: int | None = None, **_: bool) -> list[Finding]:
     """A diagnosis that is known: what guesses is at fault."""
     return [
         dataclasses.replace(FAULT, trial=each.number)
@@ -85,7 +85,7 @@ def test_a_proof_in_memory_and_one_in_a_study_are_the_same() -> None:
 def test_a_rate_a_thousand_times_too_high_is_mended_in_three_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step a tenth of the one before, in a study of its own or in memory alike; read back without training."""
 
-    def tenth(record: StudyRecord, number: int) -> list[Finding]:
+    def tenth(record: StudyRecord, number: int, **_: bool) -> list[Finding]:
         rate = next(trial for trial in record.trials if trial.number == number).config["learning_rate"]
         return [finding(fixing("learning_rate", round(rate / 10, 3)), trial=number)] if rate > 0.2 else []
 

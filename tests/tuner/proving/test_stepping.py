@@ -63,7 +63,7 @@ def stepped(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, ...]]:
         reference: Any = None,
         is_settled: Settled = lambda *_so_far: False,
     ) -> tuple[Any, ...]:
-        def diagnose(record: StudyRecord, number: int) -> list[Finding]:
+        def diagnose(record: StudyRecord, number: int, **_: bool) -> list[Finding]:
             return rule(record.trials[number])
 
         for module in (stepping, judging):
