@@ -167,7 +167,8 @@ def test_layers_that_may_be_frozen_by_design_are_no_known_error(floors: float, s
 
 def test_where_the_accuracy_alone_counts_a_poorer_fit_is_none() -> None:
     """As in the proof of a remedy, which says by the accuracy what it gains."""
-    case = among_the_best((CASES | EARLY_CASES)["early_instability"]().trials[0])
+    dead = layers(dead_fraction=(0.6,) * 3, weight_norm=(5.0,) * 3)
+    case = among_the_best(with_start(good_trial(dead=0.6), layers=dead))
     assert case.telemetry is not None
     rows = tuple(dataclasses.replace(row, probe_accuracy=0.85) for row in case.telemetry.epochs)
     poor = dataclasses.replace(case, telemetry=dataclasses.replace(case.telemetry, epochs=rows))
@@ -176,4 +177,4 @@ def test_where_the_accuracy_alone_counts_a_poorer_fit_is_none() -> None:
     for weighs_fit in (True, False):
         found = diagnose_record(record, 0, weighs_fit=weighs_fit)
         told = {each.symptom for each in found if each.severity is not Severity.NOTE}
-        assert ("early_instability" in told) is weighs_fit
+        assert ("dead_units" in told) is weighs_fit
