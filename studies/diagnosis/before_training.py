@@ -8,7 +8,7 @@ import numpy as np
 from studies.diagnosis import thresholds as limits
 from studies.diagnosis.finding import Evidence
 from studies.diagnosis.reference import learned_nothing, trained, trained_rows
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.thresholds import Threshold
 from studies.readings import NAN, CodeProbe, DataProbe, LayerProbe, LayerReadings, StepZeroProbe, Telemetry
 from studies.records import TrialRecord
@@ -99,12 +99,12 @@ def falls_short(trial: TrialRecord) -> bool:
 
     False where there is no accuracy. Only beside what is seen to be wrong: a hard task falls short too.
     """
-    return Signs(trial=trial).late_error > 1.0 - limits.GOOD_ENOUGH.value
+    return signs_of(trial).late_error > 1.0 - limits.GOOD_ENOUGH.value
 
 
 def fits_well(trial: TrialRecord) -> bool:
     """Whether its late accuracy is known to leave nothing to be wished for."""
-    return Signs(trial=trial).late_error <= 1.0 - limits.GOOD_ENOUGH.value
+    return signs_of(trial).late_error <= 1.0 - limits.GOOD_ENOUGH.value
 
 
 def best_reading(trial: TrialRecord, quantity: str) -> float:

@@ -11,7 +11,7 @@ from studies.diagnosis.finding import Cause, CauseName
 from studies.diagnosis.instability import has_passed, instability, what_enlarges_steps
 from studies.diagnosis.reference import peer_of, still_falls
 from studies.diagnosis.restraint import restraint
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.slowness import clipping_too_tight, slowness
 from studies.diagnosis.weighing import Suspicion, causes_of, ranked
@@ -25,7 +25,7 @@ LAST_RESORT = 0.3
 
 def causes_of_poor_fit(trial: TrialRecord, study: StudyRecord) -> tuple[Cause, ...]:
     """The causes of a loss that is too high on both splits, the most likely first; never empty."""
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     found = [suspicion for rule in _RULES if (suspicion := rule(signs, study)) is not None]
     held = restraint(signs)
     found += [*slowness(signs), *held, *_unstable(signs, is_held=bool(held))]

@@ -379,3 +379,15 @@ class Signs:
         read = probe.train_loss if probe is not None else NAN
         known = untrained_loss(self.telemetry)
         return max(read, known) if math.isfinite(read) else known
+
+
+def signs_of(trial: TrialRecord) -> Signs:
+    """Its signs, worked out once for all rules that look at the same trial in turn."""
+    last = _LAST[0]
+    if last is None or last[0] is not trial:
+        last = (trial, Signs(trial=trial))
+        _LAST[0] = last
+    return last[1]
+
+
+_LAST: list[tuple[TrialRecord, Signs] | None] = [None]

@@ -15,6 +15,7 @@ from studies.diagnosis import (
     diagnose_record,
 )
 from studies.diagnosis.finding import Cause
+from studies.diagnosis.signs import signs_of
 from studies.diagnosis.symptoms import SYMPTOMS, TRIAL_SYMPTOMS
 from studies.readings import NAN
 from tests.cases import CASES
@@ -139,3 +140,13 @@ def test_infinite_evidence_is_null_in_json() -> None:
     finding = Finding(trial=None, symptom="s", severity=Severity.NOTE, sentence="A.", evidence=(row,))
     assert finding.to_json()["evidence"][0]["value"] is None
     assert finding.to_json()["evidence"][0]["threshold"] is None
+
+
+def test_the_signs_of_a_trial_are_worked_out_once() -> None:
+    """Of the very trial that was asked for last; an equal one is another."""
+    one = good_trial()
+    assert signs_of(one) is signs_of(one)
+    other = dataclasses.replace(one)
+    assert signs_of(other) is not signs_of(one)
+    assert signs_of(one).trial is one
+    assert signs_of(other).trial is other

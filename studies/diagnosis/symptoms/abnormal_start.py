@@ -18,7 +18,7 @@ from studies.diagnosis.before_training import (
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import untrained_loss
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import signs_of
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -54,7 +54,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         return None
     # A mildly saturated network that has learned its training data all the same has come out of it.
     is_far_out = _magnified_gain(probe) > limits.WEIGHT_GAIN_HIGH.value
-    has_settled = not (is_far_out or Signs(trial=trial).fit_ratio > limits.SETTLED.value)
+    has_settled = not (is_far_out or signs_of(trial).fit_ratio > limits.SETTLED.value)
     is_held_down = _is_saturated(probe) and not has_settled
     is_harmful = is_held_down or _is_lazy(probe, excess, is_growing=bool(growth)) or _is_all_copies(probe)
     causes = _causes(probe, is_growing=bool(growth))

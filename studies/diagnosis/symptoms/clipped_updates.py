@@ -3,7 +3,7 @@
 from studies.diagnosis.finding import Finding, Severity
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import signs_of
 from studies.diagnosis.slowness import clipping_too_tight
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -14,7 +14,7 @@ NAME = "clipped_updates"
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """More than half of the steps clipped, in a training that ends short of what it could be or learns nothing."""
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     if not signs.rows or has_diverged(trial):
         return None
     suspicion = clipping_too_tight(signs)

@@ -11,7 +11,7 @@ from studies.diagnosis.lever_rules import lower_rate_tenfold, use_leaky_relu
 from studies.diagnosis.reference import ends_at_chance, peer_of, poor_fit, trained, trained_rows
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import signs_of
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -89,7 +89,7 @@ def _causes(trial: TrialRecord, *, at_start: bool) -> tuple[Cause, ...]:
             Cause(name=dying, confidence=0.75),
             Cause(name=CauseName.LEARNING_RATE_TOO_HIGH, confidence=0.6),
         )
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     return causes_of([*restraint(signs), *instability(signs), Suspicion(name=dying, confidence=0.55)])
 
 

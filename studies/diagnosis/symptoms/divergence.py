@@ -21,7 +21,7 @@ from studies.diagnosis.reference import (
 )
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.weighing import causes_of
@@ -37,7 +37,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
     Or one that burst far above the untrained network's, in a training that has not recovered from it.
     """
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     if has_diverged(trial):
         sentence, evidence = _non_finite(trial)
     elif exploded := _exploded(trial) or _worse_than_untrained(trial) or _burst(signs):

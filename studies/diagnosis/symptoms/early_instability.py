@@ -6,7 +6,7 @@ from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.diagnosis.instability import burst_share, goes_on, instability, is_cold_start, is_remembered
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.weighing import ranked
@@ -22,7 +22,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     that long stayed above its start; and where the optimizer remembers the burst, weights that it has pushed out, or a
     fit that it has thrown. Who knows the training data by heart has recovered.
     """
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     if not signs.rows or has_diverged(trial) or not signs.early_burst > limits.EARLY_BURST.value:
         return None
     has_rises = signs.n_train_rises >= limits.RISES.value

@@ -8,7 +8,7 @@ from studies.diagnosis.before_training import code_of, crossed, start_of
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -59,7 +59,7 @@ def _evaluated_in_train_mode(trial: TrialRecord) -> _Seen | None:
         return None
     said = f"{share:.0%} of the evaluations run in train mode"
     evidence = crossed("evaluation_in_train_mode_share", share, limits.EVALUATION_TRAIN_MODE_SHARE)
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     cost = _cost(signs)
     if math.isnan(cost):
         active = "dropout or batch statistics are active in them"

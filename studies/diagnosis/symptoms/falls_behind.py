@@ -10,7 +10,7 @@ from studies.diagnosis.progress import gain_of_path, low_rate_share, path_length
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import few_units
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.slowness import fit_evidence
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.standing import behind_best, best_accuracy, far_behind, is_behind
@@ -51,7 +51,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
     best = study.best
     if best is None or has_diverged(trial) or not is_behind(trial, study):
         return None
-    signs, short = Signs(trial=trial), behind_best(trial, study)
+    signs, short = signs_of(trial), behind_best(trial, study)
     found = _what_the_best_has_not(signs, Signs(trial=best))
     causes = causes_of(found)
     why = _SAID[causes[0].name] if causes else "its own readings do not tell why"

@@ -8,7 +8,7 @@ from studies.diagnosis.before_training import code_of, crossed, crossed_late, fa
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import signs_of
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -152,7 +152,7 @@ def _untrainable(trial: TrialRecord) -> Finding | None:
 
 def _too_small_to_tell(trial: TrialRecord, said: str, spectrum: Evidence) -> Finding:
     """Layers whose weights tell nothing are judged by what the network makes of the data that it was trained on."""
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     error = 1.0 - signs.late("probe_accuracy")
     both = error + signs.late_error
     if not (error > limits.FROZEN_FIT_ERROR.value or both > limits.FROZEN_ERRORS.value):

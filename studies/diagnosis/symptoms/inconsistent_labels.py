@@ -7,7 +7,7 @@ from studies.diagnosis.before_training import best_reading, crossed, crossed_lat
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import ends_at_chance
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -21,7 +21,7 @@ LEAST_CLASSES = 3
 
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """Samples stand against their neighbors, or a network that learned the task doubts all samples alike."""
-    found = _against_neighbors(trial) or _against_clear_ones(trial) or _doubted_alike(Signs(trial=trial))
+    found = _against_neighbors(trial) or _against_clear_ones(trial) or _doubted_alike(signs_of(trial))
     if found is None:
         return None
     sentence, evidence = found

@@ -6,7 +6,7 @@ from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import crossed, data_of, falls_short
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import signs_of
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -44,7 +44,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 def _is_harm(trial: TrialRecord, data: DataProbe) -> bool:
     """A poor fit without any other symptom; where the validation inputs are of another kind, that may be the reason."""
-    is_poor = falls_short(trial) and Signs(trial=trial).fit_ratio > limits.SETTLED.value
+    is_poor = falls_short(trial) and signs_of(trial).fit_ratio > limits.SETTLED.value
     return is_poor and not data.input_shift > limits.INPUT_SHIFT.value
 
 

@@ -7,7 +7,7 @@ from studies.diagnosis.before_training import crossed, data_of, falls_short, fir
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import signs_of
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -84,7 +84,7 @@ def _unseen(trial: TrialRecord, data: DataProbe) -> Finding | None:
 
 def _without_classes(trial: TrialRecord, n_absent: int) -> Finding | None:
     """A gap that opens later, in one who learns slowly: what is missing in the training data opens it."""
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     if not signs.accuracy_gap > limits.GAP_UNLEARNED.value:
         return None
     causes = (

@@ -9,7 +9,7 @@ from studies.diagnosis.before_training import crossed
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import has_diverged, shortfall
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import RATE_JUMP, Signs
+from studies.diagnosis.signs import RATE_JUMP, Signs, signs_of
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.records import StudyRecord, TrialRecord
@@ -24,7 +24,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
     A note where the training ends well all the same, as warm restarts may.
     """
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     jumps = signs.rate_jumps
     if (
         not trial.telemetry

@@ -11,7 +11,7 @@ from studies.diagnosis.lever_rules import clip_gradients, decay_rate, lower_rate
 from studies.diagnosis.reference import has_diverged, trained, trained_rows, validation_error
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.thresholds import Threshold
@@ -34,7 +34,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     The train loss alone is no sign: single epochs rise in many good trainings near the edge of stability. The jitter
     alone is a note in a training that is otherwise calm.
     """
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     if not signs.rows or has_diverged(trial):
         return None
     held = restraint(signs)

@@ -10,7 +10,7 @@ from studies.diagnosis.curves import steady_best
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.diagnosis.reference import has_diverged, trained
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.thresholds import Threshold
@@ -44,7 +44,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     A note until it went on long after it knew all by heart, or after its best: the last epochs of a sound training cost
     a little of the loss, too, and buy accuracy with it. A confidence that nobody read is none that speaks against it.
     """
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     if not signs.rows or has_diverged(trial):
         return None
     way = next((way for way in _ways(signs) if way.is_gone(signs)), None)

@@ -8,7 +8,7 @@ from studies.diagnosis.curves import Curve, robust_epoch_noise, trailing_run
 from studies.diagnosis.finding import Cause, CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained, trained_rows, validation_error
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
 from studies.diagnosis.thresholds import Threshold
@@ -23,7 +23,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     The harm is a gap to the train accuracy, or an accuracy that fell; where there are none, the loss is all that
     counts. Without harm, worse probabilities are overconfidence at most.
     """
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     rise = _rise(trial)
     if rise is None:
         return _memorized(signs)

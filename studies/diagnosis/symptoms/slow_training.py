@@ -7,7 +7,7 @@ from studies.diagnosis.progress import is_good
 from studies.diagnosis.reference import has_diverged
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.slowness import fit_in_words, rose_for_most, slowness, warmup_cost
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -45,7 +45,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     Where a pruner ended it and more epochs would mend it, that it ends short is the pruner's doing: a fault only as
     the harm that an earlier anomaly did.
     """
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     if not signs.rows or has_diverged(trial) or _fell_from_a_burst(signs) or restraint(signs):
         return None
     found = slowness(signs)

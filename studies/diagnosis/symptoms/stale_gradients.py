@@ -4,7 +4,7 @@ from studies.diagnosis import thresholds as limits
 from studies.diagnosis.before_training import code_of, crossed
 from studies.diagnosis.finding import Cause, CauseName, Finding, Severity
 from studies.diagnosis.remedies import remedies_for
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import signs_of
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -40,7 +40,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 
 def _fits(trial: TrialRecord) -> bool:
     """Whether the training data are fitted, or far better than those of validation; False where that was not read."""
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     has_few_errors = 1.0 - signs.late("probe_accuracy") < limits.STALE_FIT_ERROR.value
     return has_few_errors or signs.fit_ratio < limits.STALE_FIT_RATIO.value
 

@@ -10,7 +10,7 @@ from studies.diagnosis.instability import has_tiny_batch, high_momentum
 from studies.diagnosis.reference import PoorFit, learned_nothing, poor_fit
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import Signs, signs_of
 from studies.diagnosis.slowness import fit_evidence, fit_in_words
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -34,7 +34,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:
 
     From epoch 1 on where nothing was learned. A floor alone is a note: the data may allow no more.
     """
-    signs = Signs(trial=trial)
+    signs = signs_of(trial)
     if not signs.rows:
         return None
     poor = poor_fit(trial, study)

@@ -21,7 +21,7 @@ from studies.diagnosis.finding import CauseName, Evidence, Finding, Severity
 from studies.diagnosis.reference import trained_rows
 from studies.diagnosis.remedies import remedies_for
 from studies.diagnosis.restraint import restraint
-from studies.diagnosis.signs import Signs
+from studies.diagnosis.signs import signs_of
 from studies.diagnosis.situation import Situation
 from studies.diagnosis.stages import Stage
 from studies.diagnosis.symptom import TrialSymptom
@@ -46,7 +46,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
     rows = trained_rows(trial)
     abnormal = [row for row in rows if _is_vanishing(row.layers)]
     at_start = _is_vanishing(_untrained(trial))
-    if not at_start and Signs(trial=trial).weight_growth < limits.WITHERED.value:
+    if not at_start and signs_of(trial).weight_growth < limits.WITHERED.value:
         return None  # weights that were decayed to nothing pass no gradient either
     stays = (
         bool(rows) and len(abnormal) == len(rows) if at_start else len(abnormal) >= limits.PERSISTENCE.value
@@ -69,7 +69,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
 def _fits_poorly(trial: TrialRecord) -> bool:
     """Whether the accuracy falls short, on the training data as well, and no dead layer is to blame."""
     is_dead = any(layer.dead_fraction > limits.DEAD_FRACTION.value for layer in _untrained(trial))
-    is_poor = falls_short(trial) and Signs(trial=trial).fit_ratio > limits.FIT_RATIO_NARROW.value
+    is_poor = falls_short(trial) and signs_of(trial).fit_ratio > limits.FIT_RATIO_NARROW.value
     return is_poor and not is_dead
 
 
@@ -85,7 +85,7 @@ def _lasts(trial: TrialRecord) -> bool:
 
 def _most_is_left(trial: TrialRecord) -> bool:
     """Whether most of the untrained loss is still there at the end."""
-    return Signs(trial=trial).explained < 1.0 - limits.MOST_IS_LEFT.value
+    return signs_of(trial).explained < 1.0 - limits.MOST_IS_LEFT.value
 
 
 def _tiny(
@@ -149,7 +149,7 @@ def _found(
     hurts_by_itself: bool = True,
 ) -> Finding:
     own = Suspicion(name=CauseName.VANISHING_GRADIENTS, confidence=0.9 if at_start else 0.6)
-    held = (*restraint(Signs(trial=trial)), *_bottleneck(trial, layers))
+    held = (*restraint(signs_of(trial)), *_bottleneck(trial, layers))
     if any(each.name is CauseName.UNDERCAPACITY for each in held):
         # Of a few units most pass nothing back by the luck of the draw: the gradients fade for want of units.
         own = dataclasses.replace(own, confidence=NARROW)
