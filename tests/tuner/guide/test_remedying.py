@@ -24,7 +24,7 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
     """What the diagnosis says of a round; replicates show nothing."""
     found: list[Finding] = []
     monkeypatch.setattr(remedying, "diagnose_record", lambda _record: found)
-    monkeypatch.setattr(judging, "diagnose_record", lambda _record, _trial: [])
+    monkeypatch.setattr(judging, "diagnose_record", lambda _record, _trial, **_chosen: [])
     return found
 
 

@@ -52,7 +52,7 @@ def range_test_that_says(monkeypatch: pytest.MonkeyPatch, **answer: Any) -> list
 
 def test_the_pick_is_measured_and_explained() -> None:
     """One of the candidates, with a time, a throughput, memory, and the rate that the rule gives its batch."""
-    choice = found()
+    choice = found(budget_seconds=4.0)  # that ends no scan, on a slow machine either
     picked = choice.picked
     assert [c.batch_size for c in choice.candidates] == [16, 32, 64]
     assert picked.verdict is Verdict.REACHED
@@ -146,7 +146,7 @@ def test_progress_rises_to_the_end_and_names_its_stage() -> None:
 def test_a_rate_that_the_range_test_finds_stable_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """The range test sees the pick's own batch and rate."""
     tested = range_test_that_says(monkeypatch, highest_stable=100.0, suggested=85.0)
-    choice = found(recheck=True)
+    choice = found(recheck=True, budget_seconds=3.0)
     assert [(config.batch_size, config.learning_rate) for config in tested] == [
         (choice.batch_size, choice.learning_rate)
     ]
@@ -180,7 +180,7 @@ def test_a_range_test_without_an_answer_changes_nothing(monkeypatch: pytest.Monk
     range_test_that_says(
         monkeypatch, highest_stable=None, suggested=None, reliable=False, reason="Too flat: x."
     )
-    choice = found(recheck=True)
+    choice = found(recheck=True, budget_seconds=3.0)
     assert choice.learning_rate == pytest.approx(0.05 * choice.batch_size / 16)
     assert "the range test found no limit to check it against (Too flat: x)" in choice.reason
 
