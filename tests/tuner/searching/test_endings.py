@@ -22,6 +22,7 @@ from tuner.searching.failures import repeated_error
 FAST: dict[str, Any] = {
     "epochs": 2,
     "workers": 1,
+    "lanes": 3,  # how many a probe would choose depends on what else the machine does
     "pruner": "none",
     "sampler": "random",
     "fixed": {"width": 8},
