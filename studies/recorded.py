@@ -18,6 +18,7 @@ from search_spaces.errors import ConfigurationError, unknown_name
 from studies import tables
 from studies.as_record import study_record
 from studies.encoding import to_json
+from studies.garbage import without_collector
 from studies.outages import in_transaction, ride_out
 from studies.overhead import OverheadTable
 from studies.paths import StudyPaths
@@ -60,6 +61,7 @@ class RecordedStudy:
     def overhead(self) -> OverheadTable:
         return OverheadTable(self.storage, self.study_id)
 
+    @without_collector()
     def record(self, *, telemetry: bool = True, steps: bool = False) -> StudyRecord:
         """Everything that is known of the study now.
 

@@ -5,6 +5,8 @@ over the sum of the rates so far, on which it falls as on the steps of a constan
 """
 
 import math
+from collections.abc import Callable
+from functools import wraps
 from statistics import median
 
 import numpy as np
@@ -22,6 +24,20 @@ N_DOUBLINGS = 4.0
 """How far a fall is taken to go on, at most: who sees the first percent of a training knows little of its end."""
 
 
+def _once(reading: Callable[[Signs], float]) -> Callable[[Signs], float]:
+    """Worked out once of the same signs: the rules ask for it some twenty times."""
+
+    @wraps(reading)
+    def known(signs: Signs) -> float:
+        name = reading.__name__
+        if name not in signs.worked_out:
+            signs.worked_out[name] = reading(signs)
+        return signs.worked_out[name]
+
+    return known
+
+
+@_once
 def path_length(signs: Signs) -> float:
     """All updates laid end to end, in norms of the weights they move: a median over layers, summed over the steps.
 
@@ -44,6 +60,7 @@ def _layers_median(signs: Signs, position: int) -> float:
     return median(moved or ratios) if ratios else NAN  # of a few floats: numpy's takes ten times as long
 
 
+@_once
 def fall_by_rates(signs: Signs) -> float:
     """Relative fall of the least validation loss so far over the last doubling of the sum of the rates.
 

@@ -44,6 +44,11 @@ class Signs:
         return Situation(trial=self.trial)
 
     @cached_property
+    def worked_out(self) -> dict[str, float]:
+        """What other modules make of the signs and are asked for often, by the name of their function."""
+        return {}
+
+    @cached_property
     def telemetry(self) -> Telemetry:
         return self.trial.telemetry or Telemetry()
 
@@ -382,12 +387,10 @@ class Signs:
 
 
 def signs_of(trial: TrialRecord) -> Signs:
-    """Its signs, worked out once for all rules that look at the same trial in turn."""
-    last = _LAST[0]
-    if last is None or last[0] is not trial:
-        last = (trial, Signs(trial=trial))
-        _LAST[0] = last
-    return last[1]
+    """Its signs, worked out once for all rules: of the trial looked at, and of the one that it is compared with."""
+    signs = next((each for each in _KEPT if each.trial is trial), None) or Signs(trial=trial)
+    _KEPT[:] = [signs, *(each for each in _KEPT if each is not signs)][:2]
+    return signs
 
 
-_LAST: list[tuple[TrialRecord, Signs] | None] = [None]
+_KEPT: list[Signs] = []

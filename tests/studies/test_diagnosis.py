@@ -143,10 +143,17 @@ def test_infinite_evidence_is_null_in_json() -> None:
 
 
 def test_the_signs_of_a_trial_are_worked_out_once() -> None:
-    """Of the very trial that was asked for last; an equal one is another."""
+    """Of the very two that were asked for last, a trial and the best beside it; an equal one is another."""
     one = good_trial()
     assert signs_of(one) is signs_of(one)
     other = dataclasses.replace(one)
     assert signs_of(other) is not signs_of(one)
     assert signs_of(one).trial is one
     assert signs_of(other).trial is other
+    best = signs_of(one)
+    for _ in range(3):
+        signs_of(dataclasses.replace(one))
+        assert signs_of(one) is best
+    signs_of(dataclasses.replace(one))
+    signs_of(dataclasses.replace(one))
+    assert signs_of(one) is not best

@@ -1,8 +1,9 @@
 """Slowness by the way that the weights went, and by what the rates that a schedule took away would have brought."""
 
 import dataclasses
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -50,6 +51,17 @@ def short(
     return with_steps(
         trial, np.repeat(train, n_steps).tolist(), np.repeat(per_epoch, n_steps).tolist(), n_epochs=n
     )
+
+
+@pytest.mark.parametrize("reading", [path_length, fall_by_rates])
+def test_a_reading_that_is_kept_is_that_of_its_own_signs(reading: Callable[[Signs], float]) -> None:
+    """Kept once with the signs of a trial, and the same as when it is worked out anew."""
+    trials = [short(update_ratio=2e-3), short(update_ratio=3e-3, losses=[*FLATTENING[:-1], 0.3])]
+    signs = [Signs(trial=trial) for trial in trials]
+    anew = inspect.unwrap(reading)
+    for _ in range(2):
+        assert [reading(each) for each in signs] == [anew(Signs(trial=trial)) for trial in trials]
+    assert reading(signs[0]) != reading(signs[1])
 
 
 def fault(trial: TrialRecord) -> Finding | None:
