@@ -244,6 +244,15 @@ def test_that_a_pruned_training_ends_short_is_the_pruners_doing() -> None:
     assert finding.sentence.startswith("The training was pruned short of what it could be")
 
 
+def test_few_steps_an_epoch_of_a_pruned_training_are_no_fault_by_themselves() -> None:
+    """More epochs have more steps: the search's best may have as few an epoch, and reach its end."""
+    cut = short(update_ratio=5e-3, n_steps=6)
+    assert named(cut)[0] is CauseName.BATCH_TOO_LARGE
+    (finding,) = diagnose_record(study_of(pruned(cut)), 0)
+    assert finding.causes[0].name is CauseName.BATCH_TOO_LARGE
+    assert finding.severity is Severity.NOTE
+
+
 def test_a_pruned_training_shows_the_harm_of_an_earlier_error() -> None:
     """A bug that makes trainings slow is what gets them pruned."""
     cut = short(losses=(1.6, 1.2, 0.9), rates=(0.1,) * 3, update_ratio=1e-2)

@@ -24,16 +24,6 @@ _SAID = {
     CauseName.TOO_FEW_EPOCHS: "it was still getting better when it ended",
 }
 
-_MENDED_BY_EPOCHS = frozenset(
-    {
-        CauseName.TOO_FEW_EPOCHS,
-        CauseName.LEARNING_RATE_TOO_LOW,
-        CauseName.WARMUP_TOO_LONG,
-        CauseName.PREMATURE_DECAY,
-    }
-)
-"""A way that was cut off is short, whatever the rate."""
-
 _HARMLESS = (
     "The learning rate was still rising for most of the training, and the training got there all the same."
 )
@@ -42,8 +32,8 @@ _HARMLESS = (
 def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG001 - a symptom's shape
     """A fit that is as poor on train as on validation, still falling or cut off by its schedule.
 
-    Where a pruner ended it and more epochs would mend it, that it ends short is the pruner's doing: a fault only as
-    the harm that an earlier anomaly did.
+    Where a pruner ended it, that it ends short is the pruner's doing, whatever the rate and however few the steps of an
+    epoch: a fault only as the harm that an earlier anomaly did.
     """
     signs = signs_of(trial)
     if not signs.rows or has_diverged(trial) or _fell_from_a_burst(signs) or restraint(signs):
@@ -64,7 +54,7 @@ def find(trial: TrialRecord, study: StudyRecord) -> Finding | None:  # noqa: ARG
         causes=causes,
         evidence=evidence_of(found),
         remedies=remedies_for(causes, signs.situation),
-        hurts_by_itself=not (is_pruned and causes[0].name in _MENDED_BY_EPOCHS),
+        hurts_by_itself=not is_pruned,
     )
 
 
